@@ -6,8 +6,8 @@ with SyncEntitlementClient("127.0.0.1:50051", on_outage=OnOutage.deny()) as clie
     client.check("00000000-0000-4000-8000-000000000001", "finance").allowed
 """
 
-from ._aio_usage import Counters
-from ._sync_usage import SyncCounters
+from ._aio_usage import Counters, Leased
+from ._sync_usage import SyncCounters, SyncLeased
 from .aio import EntitlementClient
 from .answers import (
     Answer,
@@ -34,7 +34,7 @@ from .errors import (
     UsageRefusedError,
 )
 from .outage import OnOutage
-from .over_time import Recorded, UsageEvent, UsageSpan, UsedOverTime
+from .over_time import Recorded, Taken, UsageEvent, UsageSpan, UsedOverTime
 from .sync import SyncEntitlementClient
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "EntitlementsUnavailableError",
     "FeatureAnswer",
     "FeatureOffError",
+    "Leased",
     "LimitAnswer",
     "LimitDecision",
     "LimitExceededError",
@@ -62,6 +63,8 @@ __all__ = [
     "Resolved",
     "SyncCounters",
     "SyncEntitlementClient",
+    "SyncLeased",
+    "Taken",
     "Tenant",
     "UsageEvent",
     "UsageRefusedError",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from . import _in_memory_leases as in_memory_leases
 from . import _in_memory_over_time as in_memory_over_time
 from . import _in_memory_terms as in_memory_terms
 from . import _in_memory_usage as in_memory_usage
@@ -161,8 +162,13 @@ class Answers:
             return self._usage.reconcile(request, limit, now)
         if method == "QueryUsage":
             return in_memory_over_time.query(self._usage, request, limit, now)
+        if method == "SettleUsageLease":
+            return in_memory_leases.settle(self._usage, request, limit, now)
         reason = self._judge(request.tenant_id, request.module_code, now)[0] if request.module_code else "ENABLED"
-        return self._usage.reserve(request, limit, None if reason == "ENABLED" else reason, now)
+        denial = None if reason == "ENABLED" else reason
+        if method == "AcquireUsageLease":
+            return in_memory_leases.acquire(self._usage, request, limit, denial, now)
+        return self._usage.reserve(request, limit, denial, now)
 
     def _modules(self) -> set[str]:
         """Those that anybody was given or refused."""

@@ -34,19 +34,13 @@ class Usage:
         if failure is not None:
             return failure
         response: Any = pb.ReserveUsageResponse()
-        if limit.reason in ("TENANT_DENIED", "NOT_FOUND"):
-            _put(response.state, terms.decide(limit, request.meter, 0, 0), Counter(0, 0), "")
-            return response
-        if module_denial is not None:
-            message = sentences.of_decision(module_denial, request.module_code)
-            denied = LimitDecision(False, "MODULE_DENIED", message=message, enforcement=limit.enforcement)
-            _put(response.state, denied, Counter(0, 0), "", module_denial)
+        if refuse_denied(response.state, request, limit, module_denial):
             return response
         with self.lock:
             return self._reserve(response, request, limit, now)
 
     def _reserve(self, response: Any, request: Any, limit: LimitAnswer, now: datetime) -> Any:
-        meter, period = self.meter(request, now), _period(limit, now)
+        meter, period = self.meter(request, now), period_of(limit, now)
         before = meter.counter(period).taken
         most = None if limit.limit is None or limit.enforcement != "ON" else limit.limit - before
         taken = meter.reserve(request, most, period, now)
@@ -55,16 +49,16 @@ class Usage:
         response.granted_amount, response.repeated_request = taken
         response.granted = response.granted_amount > 0
         decided = terms.decide(limit, request.meter, before, 0 if response.repeated_request else request.amount)
-        _put(response.state, decided, meter.counter(period), period)
+        put(response.state, decided, meter.counter(period), period)
         return response
 
     def release(self, request: Any, limit: LimitAnswer, now: datetime) -> Any:
         """ReleaseUsage. What a tenant gives back is its own, also where it is not served."""
         with self.lock:
-            meter, period = self.meter(request, now), _period(limit, now)
+            meter, period = self.meter(request, now), period_of(limit, now)
             response: Any = pb.ReleaseUsageResponse(released_amount=meter.release(request.key, request.only_held, now))
             counter = meter.counter(period)
-        _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, period)
+        put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, period)
         return response
 
     def reconcile(self, request: Any, limit: LimitAnswer, now: datetime) -> Any:
@@ -79,7 +73,7 @@ class Usage:
                 as_of = request.as_of.ToDatetime(timezone.utc)
                 response.counted, response.released = meter.reconcile(request, as_of, now)
                 counter = meter.counter("")
-        _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, "")
+        put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, "")
         return response
 
     def meter(self, request: Any, now: datetime) -> Meter:
@@ -101,11 +95,24 @@ def is_key(key: str) -> bool:
     return 1 <= len(key) <= LONGEST_KEY and all("!" <= character <= "~" for character in key)
 
 
-def _period(limit: LimitAnswer, now: datetime) -> str:
+def refuse_denied(state: Any, request: Any, limit: LimitAnswer, module_denial: str | None) -> bool:
+    """Where the tenant or the module is denied, or there is no such limit, says so."""
+    if limit.reason in ("TENANT_DENIED", "NOT_FOUND"):
+        put(state, terms.decide(limit, request.meter, 0, 0), Counter(0, 0), "")
+        return True
+    if module_denial is not None:
+        message = sentences.of_decision(module_denial, request.module_code)
+        denied = LimitDecision(False, "MODULE_DENIED", message=message, enforcement=limit.enforcement)
+        put(state, denied, Counter(0, 0), "", module_denial)
+        return True
+    return False
+
+
+def period_of(limit: LimitAnswer, now: datetime) -> str:
     return f"{now:%Y-%m}" if limit.kind == "MONTHLY" else ""
 
 
-def _put(state: Any, decided: LimitDecision, counter: Counter, period: str, denial: str = UNSPECIFIED) -> None:
+def put(state: Any, decided: LimitDecision, counter: Counter, period: str, denial: str = UNSPECIFIED) -> None:
     """Writes a counter, and how it stands to its limit."""
     state.CopyFrom(
         pb.UsageState(
@@ -124,10 +131,20 @@ def _put(state: Any, decided: LimitDecision, counter: Counter, period: str, deni
     reason = denial if decided.reason == "MODULE_DENIED" else decided.tenant_reason
     state.denial_reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
     if period:
-        year, month = int(period[:4]), int(period[5:])
-        ends = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=timezone.utc)
-        state.resets_at.FromDatetime(ends)
+        state.resets_at.FromDatetime(end_of_month(period))
 
 
-METHODS: Sequence[str] = ("ReserveUsage", "ReleaseUsage", "ReconcileUsage", "QueryUsage")
+def end_of_month(period: str) -> datetime:
+    year, month = int(period[:4]), int(period[5:])
+    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=timezone.utc)
+
+
+METHODS: Sequence[str] = (
+    "ReserveUsage",
+    "ReleaseUsage",
+    "ReconcileUsage",
+    "QueryUsage",
+    "AcquireUsageLease",
+    "SettleUsageLease",
+)
 """Those that name a tenant and a meter."""

@@ -13,7 +13,8 @@ from ._core import recording
 from ._core.counters import CounterBook
 from ._core.effects import Program
 from ._core.jobs import Job
-from .over_time import Granularity, Recorded, UsageEvent, UsedOverTime
+from ._core.leases import FROM_SLICE, LeaseBook, LeaseTerms, demand_taken
+from .over_time import Granularity, Recorded, Taken, Unsettled, UsageEvent, UsedOverTime
 
 T = TypeVar("T")
 
@@ -54,6 +55,52 @@ class SyncCounters(CounterBook):
     def _begin(self) -> bool:
         self._client._start()
         return True
+
+
+class SyncLeased(LeaseBook):
+    """So much of a limit as is leased for one tenant, spent in the process: client.leased(...). What is leased is taken
+    before it is spent, so nobody spends beyond the limit, however many processes do. Any number of threads may take.
+
+    The next slice is asked for in the background by whoever takes when half of one is spent, or half of its time is
+    gone. Spending stops a tenth of the time before a slice runs out; what is over is settled, and the rest is free
+    again. A denial of the tenant or the module is noticed when the next slice is asked for, and so within `ttl`.
+    """
+
+    def __init__(self, client: SyncUsage, terms: LeaseTerms) -> None:
+        super().__init__(client._core, terms)
+        self._client = client
+
+    def take(self, amount: int = 1) -> Taken:
+        """Takes so much: mostly of the slice that is held, and nobody is asked. Where there is none, it waits for one;
+        where none is to be had, for little is left, or the slice holds less than this amount, so much is reserved by
+        itself, and a refusal is that one's. In an outage what is held is spent; after that `reserve` answers.
+
+        Raises ValueError for what cannot be counted, EntitlementsUnavailableError and RequestRefusedError as `reserve`
+        does, and ClientMisuseError once this or its client is closed, and in the child of a fork.
+        """
+        if self.spend(amount):
+            return FROM_SLICE
+        return self._client._run(self.take_slowly(amount))
+
+    def require(self, amount: int = 1) -> Taken:
+        """`take`, for whom only a yes will do. Raises UsageRefusedError, too."""
+        return demand_taken(self.take(amount))
+
+    def close(self) -> None:
+        """Settles what was spent, within the client's deadline; the rest is free again. Nothing can be taken after it.
+        The client does so, too, when it is closed. Raises ClientMisuseError."""
+        self._client._refuse_misuse()
+        if not self.is_idle:
+            self._client._run(self.end(self._core.clock.mono() + self._core.settings.deadline_ns))
+        self.retire()
+
+    def __enter__(self) -> SyncLeased:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class SyncUsage(BaseClient):
@@ -103,6 +150,31 @@ class SyncUsage(BaseClient):
         counters = SyncCounters(self, interval)
         self._employ(counters)
         return counters
+
+    def leased(
+        self,
+        tenant: TenantId,
+        meter: str,
+        *,
+        size: int = 100,
+        ttl: timedelta = timedelta(seconds=60),
+        unsettled: Unsettled = "SPENT",
+        module: str | None = None,
+    ) -> SyncLeased:
+        """A lease for one tenant and meter, to be spent in this process. Keep it: each one holds slices of its own.
+
+        - `size`: how much to ask for at once, 1 to 10^12. It may be less, and is nothing of fewer than 32.
+        - `ttl`: how long a slice lasts, 5 s to 10 min. It ends with the month.
+        - `unsettled`: what becomes of what is not settled when it runs out, since the process was killed, or nobody
+          answers: "SPENT", it counts as used, and never more than the limit is; "RETURNED", it is free again, and what
+          was spent and never told is not counted.
+        - `module`: the code of the module that it is for, which the tenant must be allowed to use.
+
+        Nothing is asked yet. It ends with the client. Raises ValueError."""
+        terms = LeaseTerms(str(tenant).lower(), meter, size, ttl, unsettled, module)
+        leased = SyncLeased(self, terms)
+        self._employ(leased)
+        return leased
 
     def _employ(self, job: Job) -> None:
         self._core.schedule.add(job)

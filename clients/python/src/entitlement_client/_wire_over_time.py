@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._proto import usage_service_pb2
-from ._wire_words import instant_of, word
+from ._wire_words import instant_of, ns, word
 from .over_time import GRANULARITIES, UsageEvent, UsageSpan, UsedOverTime
+
+if TYPE_CHECKING:
+    from ._core.leases import LeaseTerms
+
+__all__ = ["event", "lease_request", "ns", "outcome", "pb", "put_instant", "query_request", "to_used"]
 
 pb = usage_service_pb2
 
@@ -50,6 +55,20 @@ def query_request(
     request.granularity = pb.UsageGranularity.Value(f"USAGE_GRANULARITY_{granularity}")  # type: ignore[assignment]
     put_instant(request.start_time, "start", start)
     put_instant(request.end_time, "end", end)
+    return request
+
+
+def lease_request(terms: LeaseTerms, name: str, holder: str) -> pb.AcquireUsageLeaseRequest:
+    request = pb.AcquireUsageLeaseRequest(
+        tenant_id=terms.tenant,
+        meter=terms.meter,
+        lease_id=name,
+        wanted=terms.size,
+        holder=holder,
+        module_code=terms.module or "",
+    )
+    request.unsettled = pb.UnsettledRule.Value(f"UNSETTLED_RULE_{terms.unsettled}")  # type: ignore[assignment]
+    request.ttl.FromTimedelta(terms.ttl)
     return request
 
 

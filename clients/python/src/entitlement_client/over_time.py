@@ -8,10 +8,15 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from .answers import Reservation
+
 GRANULARITIES = ("QUARTER_HOUR", "HOUR", "DAY", "MONTH")
 Granularity = Literal["QUARTER_HOUR", "HOUR", "DAY", "MONTH"]
 """How long spans are. Days and months are those of the server's time zone. Quarters and hours are kept for 90 days, days
 and months for ever."""
+
+Unsettled = Literal["SPENT", "RETURNED"]
+"""What becomes of what is not settled of a lease when that runs out: it counts as used, or is free again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +100,17 @@ class UsedOverTime:
 
     def __len__(self) -> int:
         return len(self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Was so much taken of a lease? It is true or false as `granted` is."""
+
+    granted: bool
+    """The answer."""
+    reservation: Reservation | None = None
+    """Where it was reserved by itself, for there was no slice: the answer to that, whose refusal is the refusal. None: it
+    was taken of the slice that is held, and nobody was asked."""
+
+    def __bool__(self) -> bool:
+        return self.granted

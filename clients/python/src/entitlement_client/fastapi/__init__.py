@@ -16,6 +16,7 @@ from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
 from .problem import Problem
 from .refusal import GateRefusedError
+from .taking import UsageGate, require_usage
 
 __all__ = [
     "CountingMiddleware",
@@ -25,6 +26,7 @@ __all__ = [
     "ModuleGate",
     "Problem",
     "TenantMiddleware",
+    "UsageGate",
     "client_lifespan",
     "counted",
     "current_resolved",
@@ -32,4 +34,5 @@ __all__ = [
     "require_any_module",
     "require_feature",
     "require_module",
+    "require_usage",
 ]

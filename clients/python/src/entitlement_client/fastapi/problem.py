@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from .._core.features import is_known
-from ..answers import Answer, FeatureAnswer
+from ..answers import Answer, FeatureAnswer, Reservation
 from ..errors import (
     EntitlementError,
     EntitlementsUnavailableError,
@@ -92,6 +92,11 @@ def of_feature(answer: FeatureAnswer) -> Problem:
     return Problem(403, answer.message, reason, answer.plan_slugs)
 
 
+def of_reservation(reservation: Reservation) -> Problem:
+    """Of what was not granted."""
+    return Problem(403, reservation.message, reservation.word, reservation.plan_slugs)
+
+
 def of_error(error: EntitlementError) -> Problem | None:
     """What an endpoint's own question comes to, where that raises ANSWERED: 403 for what the tenant may not, 503 in an
     outage. None: it is another error, which is a fault of the service."""
@@ -104,7 +109,7 @@ def of_error(error: EntitlementError) -> Problem | None:
             reason = decision.tenant_reason if decision.reason == "TENANT_DENIED" else decision.reason
             return Problem(403, decision.message, reason, decision.plan_slugs)
         case UsageRefusedError(reservation=reservation):
-            return Problem(403, reservation.message, reservation.word, reservation.plan_slugs)
+            return of_reservation(reservation)
         case EntitlementsUnavailableError():
             return of_outage(error)
     return None
