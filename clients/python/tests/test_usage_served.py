@@ -172,6 +172,26 @@ def test_no_rule_for_outages_grants(erp: Server) -> None:
             client.release(ONE, "users", "ann")
 
 
+def test_what_a_meters_rule_allows_is_counted_once_when_the_server_is_back(erp: Server) -> None:
+    way = Way(erp.address)
+    allow = {ORDERS: OnOutage.allow()}
+    with SyncEntitlementClient(way.address, usage_outage=allow, deadline=1.0) as client:
+        assert not client.reserve(ONE, ORDERS, "o-1", 4).by_outage_rule
+        way.lose_answers()
+        # It is counted, and nobody knows.
+        assert client.reserve(ONE, ORDERS, "o-2", 5).by_outage_rule
+        erp.kill()
+        way.cut()
+        assert client.reserve(ONE, ORDERS, "o-3", 6).by_outage_rule
+        assert client.stats()["usage_owed"] == 2
+        erp.start()
+        until(lambda: client.stats()["usage_owed"] == 0)
+    with SyncEntitlementClient(erp.address, deadline=PATIENCE) as other:
+        again = other.reserve(ONE, ORDERS, "o-3", 6)
+        assert (again.repeated, again.used, again.held) == (True, 15, 0)
+    way.close()
+
+
 def test_after_a_fork_a_new_client_counts_and_the_old_one_says_so(erp: Server) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORK, erp.address, ONE],

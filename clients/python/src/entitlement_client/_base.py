@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import grpc
 from . import _fork
 from ._core import features
 from ._core.core import Core
+from ._core.owed import Owed
 from ._core.settings import Settings
 from ._target import Target, Token, make_target
 from ._wire import Headers, carried
@@ -43,6 +44,7 @@ class BaseClient:
         endpoints: str | Sequence[str],
         *,
         on_outage: OnOutage | None = None,
+        usage_outage: Mapping[str, OnOutage] | None = None,
         deadline: float = 2.0,
         credentials: grpc.ChannelCredentials | None = None,
         ca_file: str | Path | None = None,
@@ -59,6 +61,9 @@ class BaseClient:
         clock = clock or Clock()
         rule = on_outage or OnOutage.deny()
         self._core = Core(settings, rule, clock, self._new_future(), lambda: str(self._transport.endpoint))
+        if usage_outage:
+            self._core.owed = Owed(self._core, usage_outage)
+            self._core.schedule.add(self._core.owed)
         self._held = self._core.held
         self._feature_held = partial(features.feature_held, self._core)
         self.held_resolved = self._core.resolved.get
@@ -94,12 +99,15 @@ class BaseClient:
         `hits`: checks, features and limits answered from what is held (counted without a lock: threads may lose a few).
         `misses`: those that were not. `calls_METHOD`, `failed_calls`: calls, and those that were given up. `joined`:
         questions that waited for another's call. `outage_answers`: answers of the outage rule. `would_deny`: requests
-        that shadow mode let pass. `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`,
+        that shadow mode let pass. `usage_allowed`: usage that outage rules granted; `usage_owed`: what of it waits to be
+        recorded. `usage_refused`: sums and keys that the server did not count; `usage_dropped`: amounts that could not
+        be sent. `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`,
         `resolved_held`: what is held.
         `outage`, `stream_open`, `watching`: 1 while the server does not answer or its stream is lost, while a stream is
         open, and while it can be relied on. A counter that has not counted yet is missing.
         """
-        return self._core.stats()
+        owed = self._core.owed
+        return self._core.stats() | ({} if owed is None else {"usage_owed": len(owed)})
 
     def count_would_deny(self) -> None:
         """Counts a request that shadow mode let pass."""

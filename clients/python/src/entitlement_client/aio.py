@@ -50,6 +50,11 @@ class EntitlementClient(AioUsage):
       must descend from. Neither: plaintext.
     - `token`: a bearer token that says who the caller is, or a function that gives the present one. Refused (ValueError)
       where it would cross the network unencrypted.
+    - `usage_outage`: by meter, what `reserve`, `reserving` and leases answer while the server cannot be asked:
+      OnOutage.deny() where nothing is said, or OnOutage.allow(). What is allowed is marked (`by_outage_rule`), and
+      recorded in the background under the same key once the server is back, and when the client is closed; at most
+      10 000 keys wait, and beyond that it is denied. Never where what is held says that the tenant or the module is
+      denied. Of a level, of which nothing can be recorded, it is reserved afterwards, if it is within the limit then.
     - `keepalive`: seconds between signs of life on a connection.
     - `max_tenants`, `max_denials`, `max_resolved`: how much is held: tenants, denials of each, resolved requests.
     - `clock`: for tests.
@@ -142,10 +147,10 @@ class EntitlementClient(AioUsage):
           without this.
         - `partial`: where there is less than the amount, take what there is.
 
-        Raises EntitlementsUnavailableError in an outage, and where another transaction holds the counter for long: no
-        rule grants or denies, and it may have been counted, so ask again with the same key. Raises RequestRefusedError,
-        with the code ALREADY_EXISTS where the key took another amount, and UNIMPLEMENTED where the server is older than
-        usage; ValueError for what cannot be sent.
+        Raises EntitlementsUnavailableError in an outage, unless the meter's rule (`usage_outage`) allows it, and where
+        another transaction holds the counter for long: it may have been counted, so ask again with the same key. Raises
+        RequestRefusedError, with the code ALREADY_EXISTS where the key took another amount, and UNIMPLEMENTED where the
+        server is older than usage; ValueError for what cannot be sent.
         """
         wanted = usage.Wanted(str(tenant).lower(), meter, key, amount, module, hold_for, partial)
         return await self._run(usage.reserve(self._core, wanted))
@@ -179,7 +184,7 @@ class EntitlementClient(AioUsage):
             await self._give_back(wanted, reservation)
             raise
         # It goes on where whoever waits is cancelled: what it is for has been done.
-        keeping = asyncio.get_running_loop().create_task(self._run(usage.keep(self._core, wanted)))
+        keeping = asyncio.get_running_loop().create_task(self._run(usage.keep(self._core, wanted, reservation)))
         self._keep(keeping)
         await asyncio.shield(keeping)
 

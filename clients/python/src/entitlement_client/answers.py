@@ -283,6 +283,9 @@ class Reservation:
     """As in LimitAnswer."""
     denial_reason: str = UNSPECIFIED
     """What became of the tenant, on TENANT_DENIED; of the module, on MODULE_DENIED."""
+    by_outage_rule: bool = False
+    """True where the server could not be asked, and the meter's rule (`usage_outage`) granted it: nobody has counted it
+    yet, and all of the counter is unknown."""
 
     def __bool__(self) -> bool:
         return self.granted

@@ -126,10 +126,10 @@ class SyncEntitlementClient(SyncUsage):
           without this.
         - `partial`: where there is less than the amount, take what there is.
 
-        Raises EntitlementsUnavailableError in an outage, and where another transaction holds the counter for long: no
-        rule grants or denies, and it may have been counted, so ask again with the same key. Raises RequestRefusedError,
-        with the code ALREADY_EXISTS where the key took another amount, and UNIMPLEMENTED where the server is older than
-        usage; ValueError for what cannot be sent.
+        Raises EntitlementsUnavailableError in an outage, unless the meter's rule (`usage_outage`) allows it, and where
+        another transaction holds the counter for long: it may have been counted, so ask again with the same key. Raises
+        RequestRefusedError, with the code ALREADY_EXISTS where the key took another amount, and UNIMPLEMENTED where the
+        server is older than usage; ValueError for what cannot be sent.
         """
         wanted = usage.Wanted(str(tenant).lower(), meter, key, amount, module, hold_for, partial)
         return self._run(usage.reserve(self._core, wanted))
@@ -162,7 +162,7 @@ class SyncEntitlementClient(SyncUsage):
         except BaseException:
             self._give_back(wanted, reservation)
             raise
-        self._run(usage.keep(self._core, wanted))
+        self._run(usage.keep(self._core, wanted, reservation))
 
     def release(self, tenant: TenantId, meter: str, key: str) -> int:
         """Gives back what a key took: the order failed, the user left. How much that was. 0: nothing was taken under

@@ -164,6 +164,8 @@ class InMemoryEntitlements:
         self._is_dark = False
         for core in list(self._cores):
             self._open(core)
+            for job in core.schedule.jobs:
+                core.schedule.poke(job)
 
     def advance(self, span: timedelta) -> None:
         """Lets time pass."""

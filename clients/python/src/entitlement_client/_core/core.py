@@ -6,7 +6,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..answers import UNSPECIFIED, Answer, EnabledModules, Resolved
 from ..clock import Clock
@@ -31,6 +31,9 @@ from .outage import SERVER, STREAM, Outage
 from .resolved import Key, ResolvedCache
 from .sentences import UNKNOWN
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .owed import Owed
 
 _BY_RULE_DENIED = Answer(False, UNSPECIFIED, UNKNOWN, stale=True, by_outage_rule=True)
 _BY_RULE_ALLOWED = Answer(True, UNSPECIFIED, stale=True, by_outage_rule=True)
@@ -84,6 +87,8 @@ class Core:
         """When the stream last said anything (monotonic, ns)."""
         self._flights: dict[object, Flight] = {}
         self.schedule = Schedule()
+        self.owed: Owed | None = None
+        """What the outage rules of meters allow. None: nothing."""
 
     # Looks.
 
@@ -192,6 +197,23 @@ class Core:
         """The tenant's list, however old."""
         record = self._tenants.get(tenant)
         return (record.list or record.outdated) if record is not None else None
+
+    def known_list(self, tenant: str) -> TenantList | None:
+        """The tenant's list, however old, unless it is known that another one has replaced it."""
+        with self._lock:
+            record = self._record(tenant)
+            held = (record.list or record.outdated) if record else None
+            is_replaced = record is None or held is None or held.revision < max(self._floor(tenant), record.announced)
+            return None if is_replaced else held
+
+    def known_denial(self, tenant: str, module: str, wall: int) -> bool:
+        """Is a denial of the tenant or the module held that time has not ended?"""
+        with self._lock:
+            record = self._record(tenant)
+            return record is not None and any(
+                wall < denial.valid_until and (code == module or denial.answer.reason.startswith("TENANT_"))
+                for code, denial in record.denials.items()
+            )
 
     # Questions under way.
 
@@ -525,6 +547,7 @@ class Core:
     def abandon(self) -> None:
         """Forgets everything, without the lock: another process may have held it when this one was forked off."""
         self._lock = threading.Lock()
+        self.schedule = Schedule()
         self._outage = Outage(self.rule, str)
         self._outage.is_over = True
         self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from .. import _fork
 from .. import _wire_over_time as wire
+from ..answers import Reservation
 from ..clock import NS
 from ..errors import ClientMisuseError, Failure, UsageRefusedError
 from ..over_time import Taken
@@ -21,7 +22,7 @@ from .core import Core
 from .effects import Program
 from .jobs import Alone
 from .terms import ENDLESS
-from .usage import LONGEST_KEY, Wanted, ask_again, error_of, reserve
+from .usage import LONGEST_KEY, Wanted, ask_again, by_rule, reserve
 
 log = logging.getLogger("entitlement_client")
 pb = wire.pb
@@ -131,8 +132,11 @@ class LeaseBook:
             if self.spend(amount):
                 return FROM_SLICE
             if isinstance(reply, Failure) and reply.is_outage and reply.code != "RESOURCE_EXHAUSTED":
-                raise error_of("AcquireUsageLease", reply)
-        reservation = yield from reserve(self._core, self._wanted(amount))
+                return self._reserved(by_rule(self._core, self._wanted(amount), reply))
+        return self._reserved((yield from reserve(self._core, self._wanted(amount))))
+
+    @staticmethod
+    def _reserved(reservation: Reservation) -> Taken:
         return Taken(reservation.granted, reservation)
 
     @property

@@ -1,4 +1,4 @@
-"""Counting: always the server's, and no outage rule stands in for it. Written once for both clients."""
+"""Counting: always the server's, but where a meter's own outage rule allows. Written once for both clients."""
 
 from __future__ import annotations
 
@@ -61,10 +61,22 @@ class Wanted:
 
 
 def reserve(core: Core, wanted: Wanted) -> Program[Reservation]:
-    """Raises EntitlementsUnavailableError, RequestRefusedError."""
+    """In an outage the rule of the meter answers. Raises EntitlementsUnavailableError, RequestRefusedError."""
     request = wire.reserve_request(wanted)
-    refuse_known_outage(core)
-    return wire.to_reservation((yield from call(core, "ReserveUsage", request)))
+    if is_outage_known(core) or (core.owed is not None and core.owed.is_away(wanted)):
+        return by_rule(core, wanted, KNOWN_OUTAGE)
+    reply = yield from ask_again(core, "ReserveUsage", request)
+    return by_rule(core, wanted, reply) if isinstance(reply, Failure) else wire.to_reservation(reply)
+
+
+def by_rule(core: Core, wanted: Wanted, failure: Failure) -> Reservation:
+    """What the outage rule of the meter grants. Raises EntitlementsUnavailableError, RequestRefusedError."""
+    # A counter that is locked, or a server that is overloaded, is there.
+    is_away = failure.is_outage and failure.code != "RESOURCE_EXHAUSTED"
+    granted = core.owed.allow(wanted) if is_away and core.owed is not None else None
+    if granted is None:
+        raise error_of("ReserveUsage", failure)
+    return granted
 
 
 def hold(core: Core, wanted: Wanted) -> Program[Reservation]:
@@ -72,10 +84,14 @@ def hold(core: Core, wanted: Wanted) -> Program[Reservation]:
     return demand((yield from reserve(core, wanted.held)))
 
 
-def keep(core: Core, wanted: Wanted) -> Program[Reservation]:
+def keep(core: Core, wanted: Wanted, held: Reservation) -> Program[Reservation]:
     """Takes for good what is held, whatever is known of an outage: what it is for has been done. Raises UsageRefusedError
     where the hold has run out and there is not enough any more, EntitlementsUnavailableError, RequestRefusedError."""
-    reply = yield from call(core, "ReserveUsage", wire.reserve_request(wanted.for_good))
+    if held.by_outage_rule and core.owed is not None and core.owed.keep(wanted):
+        return held
+    reply = yield from ask_again(core, "ReserveUsage", wire.reserve_request(wanted.for_good))
+    if isinstance(reply, Failure):
+        return by_rule(core, wanted.for_good, reply)
     return demand(wire.to_reservation(reply))
 
 
@@ -97,8 +113,11 @@ def give_back(core: Core, wanted: Wanted, reservation: Reservation) -> Program[s
 def release(core: Core, tenant: str, meter: str, key: str, *, only_held: bool = False) -> Program[int]:
     """Raises EntitlementsUnavailableError, RequestRefusedError."""
     request = pb.ReleaseUsageRequest(tenant_id=tenant, meter=meter, key=key, only_held=only_held)
+    # What an outage rule has granted, and nobody has counted.
+    owed = core.owed.forget(tenant, meter, key) if core.owed is not None and not only_held else 0
     reply = yield from call(core, "ReleaseUsage", request)
-    return int(reply.released_amount)
+    # It may have been counted before an answer was lost.
+    return int(reply.released_amount) or owed
 
 
 def reconcile(core: Core, tenant: str, meter: str, keys: Iterable[str], as_of: datetime) -> Program[Reconciled]:
@@ -143,10 +162,15 @@ def demand(reservation: Reservation) -> Reservation:
     return reservation
 
 
+def is_outage_known(core: Core) -> bool:
+    """Is nobody to be asked?"""
+    # Never in the background: nobody would know that it was counted.
+    return core.enter(None, core.clock.mono()) is Pass.NO
+
+
 def refuse_known_outage(core: Core) -> None:
     """Raises EntitlementsUnavailableError while it is known that the server does not answer."""
-    # Never in the background: nobody would know that it was counted.
-    if core.enter(None, core.clock.mono()) is Pass.NO:
+    if is_outage_known(core):
         raise KNOWN_OUTAGE.error()
 
 
