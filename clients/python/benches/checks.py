@@ -1,7 +1,8 @@
 """What a check costs a service that asks through this library: held, against asking the server; a gate in front of a
-route of FastAPI, against the same route without one; and how soon a change or a flag that psql commits is seen.
+route of FastAPI, against the same route without one; how soon a change or a flag that psql commits is seen; and what it
+costs to take from a lease and to add to a counter.
 
-    clients/python/run-benches [held] [route] [change] [flag]
+    clients/python/run-benches [held] [route] [change] [flag] [usage]
 
 Debian: nghttp2-client (h2load), util-linux (taskset). Each part compares within one run: rounds alternate.
 """
@@ -18,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -35,6 +37,7 @@ from entitlement_client import EntitlementClient, SyncEntitlementClient  # noqa:
 from entitlement_client._proto.entitlement_service_pb2 import CheckModuleRequest  # noqa: E402
 from entitlement_client._proto.entitlement_service_pb2_grpc import EntitlementServiceStub  # noqa: E402
 
+T = TypeVar("T")
 ROUNDS = 15
 SETTLING = 4.0
 """Seconds: what is asked for so soon after a stream has opened is held for its `max_age` only."""
@@ -43,6 +46,8 @@ CALLS = 2_000
 HOT, MANY = 100, 10_000
 REQUESTS = 6_000
 CHANGES = 500
+METER = "transactions_monthly"
+SLICE = 10_000
 
 
 def quartiles(values: list[float], unit: str = "") -> str:
@@ -121,13 +126,13 @@ async def measure_held_async(server: Server, tenants: list[str]) -> None:
         print(f"async, {HOT} hot: held {quartiles(mine)} us")
 
 
-def each(tenants: list[str], check: Callable[[str], bool]) -> float:
+def each(among: Sequence[T], check: Callable[[T], bool]) -> float:
     """Microseconds."""
     began = time.perf_counter()
-    for tenant in tenants:
-        if not check(tenant):
+    for one in among:
+        if not check(one):
             raise SystemExit("denied")
-    return (time.perf_counter() - began) / len(tenants) * 1e6
+    return (time.perf_counter() - began) / len(among) * 1e6
 
 
 @contextmanager
@@ -244,7 +249,49 @@ def flips(name: str, write: Callable[[bool], str], is_on: Callable[[SyncEntitlem
         cluster.stop()
 
 
-PARTS = {"held": held, "route": route, "change": change, "flag": flag}
+def usage() -> None:
+    """Takes and adds, in the process, against a reservation of the server's."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Sqlite(Path(folder)), "--enforce-limits", "on")
+        server.subscribe(1, "finance")
+        try:
+            with SyncEntitlementClient(server.address) as client:
+                measure_usage(client)
+            asyncio.run(measure_usage_async(server))
+        finally:
+            server.kill()
+
+
+def measure_usage(client: SyncEntitlementClient) -> None:
+    counters, leased = client.counters(), client.leased(tenant_id(1), METER, size=SLICE)
+    everything, tenant = range(CHECKS), tenant_id(1)
+    takes, adds, reserves = [], [], []
+    for turn in range(ROUNDS):
+        takes.append(each(everything, lambda _: leased.take().granted))
+        adds.append(each(everything, lambda _: counters.add(tenant, METER) is None))
+        keys = [f"{turn}-{number}" for number in range(CALLS // 10)]
+        reserves.append(each(keys, lambda key: client.reserve(tenant_id(1), METER, key).granted))
+    print(f"sync: take {quartiles(takes)} us, add {quartiles(adds)} us, reserve {quartiles(reserves)} us")
+    slices = client.stats()["calls_AcquireUsageLease"]
+    print(f"sync: {slices} slices of {SLICE} for {ROUNDS * CHECKS} takes")
+
+
+async def measure_usage_async(server: Server) -> None:
+    async with EntitlementClient(server.address) as client:
+        counters, leased = client.counters(), client.leased(tenant_id(1), METER, size=SLICE)
+        takes, adds, tenant = [], [], tenant_id(1)
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            for _ in range(CHECKS):
+                if not (await leased.take()).granted:
+                    raise SystemExit("refused")
+            takes.append((time.perf_counter() - began) / CHECKS * 1e6)
+            adds.append(each(range(CHECKS), lambda _: counters.add(tenant, METER) is None))
+            await asyncio.sleep(0)
+        print(f"async: take {quartiles(takes)} us, add {quartiles(adds)} us")
+
+
+PARTS = {"held": held, "route": route, "change": change, "flag": flag, "usage": usage}
 
 if __name__ == "__main__":
     print(json.dumps({"python": sys.version.split()[0], "cores": os.cpu_count()}))

@@ -124,3 +124,18 @@ async def test_counters_that_are_closed_fail_no_request(double: InMemoryEntitlem
         await counters.close()
         async with browser(app, **{"X-Tenant-ID": ONE}) as erp:
             assert (await erp.get("/fine")).status_code == 200
+
+
+async def test_one_that_stands_outside_of_the_tenant_middleware_says_once_that_it_counts_nothing(
+    double: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with double.client() as client:
+        app, counters = FastAPI(), client.counters()
+        app.include_router(routes())
+        app.add_middleware(TenantMiddleware, client=client)
+        app.add_middleware(CountingMiddleware, counters=counters, meter=CALLS)
+        async with browser(app, **{"X-Tenant-ID": ONE}) as erp:
+            assert [(await erp.get("/fine")).status_code for _ in range(2)] == [200, 200]
+        assert counters.waiting == 0
+        assert len(caplog.records) == 1
+        assert "outside of TenantMiddleware" in caplog.text

@@ -30,6 +30,7 @@ async def test_the_examples_do_what_they_say(server: Server) -> None:
     assert namespace["answer"].allowed
     app: FastAPI = namespace["app"]
     app.include_router(namespace["router"])
+    app.include_router(namespace["metered"])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://erp.test") as browser:
         assert (await browser.get("/invoices", headers={"X-Tenant-ID": tenant_id(1)})).json().endswith("tenant_t1")
@@ -39,11 +40,15 @@ async def test_the_examples_do_what_they_say(server: Server) -> None:
         assert (await browser.get("/health")).status_code == 404
         rates = await browser.get("/reports/rates", headers={"X-Tenant-ID": tenant_id(1)})
         assert (rates.status_code, rates.json()["reason"]) == (403, "NOT_FOUND")
+        metered = await browser.get("/metered/orders", headers={"X-Tenant-ID": tenant_id(1)})
+        assert (metered.status_code, namespace["counters"].waiting) == (200, 1)
+    assert namespace["used"].total == 4
     assert namespace["details"].value is False
     assert namespace["details"].flag_metadata["entitlement.reason"] == "NOT_FOUND"
     assert namespace["seat"].allowed
     api.shutdown()
     namespace["asked"].close()
+    namespace["orders"].close()
     [tenants] = [added for added in app.user_middleware if "client" in added.kwargs]
     await tenants.kwargs["client"].close()
 

@@ -9,7 +9,7 @@ from mypy import api
 
 GOOD = """
 from datetime import timedelta
-from entitlement_client import EntitlementClient, OnOutage, SyncEntitlementClient
+from entitlement_client import EntitlementClient, OnOutage, SyncEntitlementClient, Taken
 from entitlement_client.fastapi import require_module
 
 client = EntitlementClient("127.0.0.1:50051", on_outage=OnOutage.serve_stale(timedelta(hours=1)), deadline=2.0)
@@ -26,7 +26,10 @@ def orders(limit: int) -> int:
 async def use() -> None:
     some: list[str] = await invoices(limit=3)
     one: int = await orders(3)
-    print(some, one)
+    leased, counters = client.leased("a", "m", size=10), sync.counters()
+    counters.add("a", "m", 2)
+    taken: Taken = await leased.take(2)
+    print(some, one, taken)
 """
 
 
@@ -49,6 +52,8 @@ def test_good_code_passes(tmp_path: Path) -> None:
         ("invoices(limit=3)", 'invoices(limit="three")'),
         ("invoices(limit=3)", "invoices(most=3)"),
         ("one: int", "one: str"),
+        ("size=10", 'size=10, unsettled="KEPT"'),
+        ('add("a", "m", 2)', 'add("a", "m", "2")'),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, right: str, wrong: str) -> None:

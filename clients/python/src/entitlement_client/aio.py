@@ -14,6 +14,7 @@ from ._aio_usage import AioUsage
 from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
+from ._core.jobs import Job
 from ._target import Target
 from ._wire import Headers
 from .answers import (
@@ -235,7 +236,7 @@ class EntitlementClient(AioUsage):
         if self._state == "open":
             self._start()
             until = self._mono() + self._core.settings.deadline_ns
-            await asyncio.gather(*(self._run(job.end(until)) for job in self._core.schedule.jobs))
+            await asyncio.gather(*(self._end_job(job, until) for job in self._core.schedule.jobs))
             self._state = "closed"
             self._core.end()
             tasks = list(self._tasks)
@@ -324,6 +325,12 @@ class EntitlementClient(AioUsage):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             value = await self._perform(effect)
+
+    async def _end_job(self, job: Job, until: int) -> None:
+        try:
+            await self._run(job.end(until))
+        except Exception:  # noqa: BLE001 - a fault of ours must not keep the connection
+            log.exception("what was done in the background has not ended well")
 
     async def _give_back(self, wanted: usage.Wanted, reservation: Reservation) -> None:
         """The block has raised, and says more than this could. It goes on where whoever waits is cancelled."""

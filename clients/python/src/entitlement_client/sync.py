@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
+from ._core.jobs import Job
 from ._sync_io import Transport, Watcher, Worker
 from ._sync_usage import SyncUsage
 from ._target import Target
@@ -204,7 +206,7 @@ class SyncEntitlementClient(SyncUsage):
         if self._state == "open":
             until = self._mono() + self._core.settings.deadline_ns
             for job in self._core.schedule.jobs:
-                self._run(job.end(until))
+                self._end_job(job, until)
             self._end()
         if self._state != "forked":
             self._state = "closed"
@@ -259,6 +261,12 @@ class SyncEntitlementClient(SyncUsage):
                 self._start()
             value = self._perform(effect)
 
+    def _end_job(self, job: Job, until: int) -> None:
+        try:
+            self._run(job.end(until))
+        except Exception:  # noqa: BLE001 - a fault of ours must not keep the connection
+            log.exception("what was done in the background has not ended well")
+
     def _give_back(self, wanted: usage.Wanted, reservation: Reservation) -> None:
         """The block has raised, and says more than this could."""
         try:
@@ -288,7 +296,8 @@ class SyncEntitlementClient(SyncUsage):
             return self._lead(effect)
         try:
             return effect.flight.future.result(effect.patience)
-        except TimeoutError:
+        except FutureTimeoutError:
+            # Before Python 3.11 it is no TimeoutError.
             return Failure("DEADLINE_EXCEEDED", "the same question, asked by another thread, was not answered in time")
 
     def _run_beside(self, program: Program[None]) -> None:

@@ -33,9 +33,15 @@ class CountingMiddleware:
         self._counters = counters
         self._meter, self._module = meter, module
         self._refused = refused
+        self._is_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = current.get()
+        if context is None and scope["type"] == "http" and not self._is_warned:
+            self._is_warned = True
+            log.warning(
+                "CountingMiddleware counts nothing, for it stands outside of TenantMiddleware: add it before that"
+            )
         if scope["type"] != "http" or context is None or context.resolved is None:
             await self.app(scope, receive, send)
             return
