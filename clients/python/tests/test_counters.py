@@ -287,14 +287,17 @@ def test_many_threads_that_add_while_sums_are_sent_lose_nothing_and_count_nothin
 def test_after_a_fork_the_child_is_another_producer_and_starts_from_nothing(double: InMemoryEntitlements) -> None:
     with double.sync_client() as client:
         counters = client.counters()
+        sent = failing(double)
         counters.add(ONE, CALLS, 5)
-        before = counters._producer
+        assert counters.flush()
+        counters.add(ONE, CALLS, 7)
         counters.after_fork()
         assert (counters.waiting, counters.dropped) == (0, 0)
-        assert counters._producer != before
         counters.add(ONE, CALLS)
         assert counters.flush()
-        assert total(client, double) == 1
+        assert [message.sequence for message in sent] == [1, 1]
+        assert sent[0].producer_id != sent[1].producer_id
+        assert total(client, double) == 6
 
 
 def test_what_cannot_be_counted_is_refused_when_it_is_added(double: InMemoryEntitlements) -> None:

@@ -115,8 +115,11 @@ def test_spans_are_told_by_quarter_hour_hour_day_and_month_and_by_module(double:
         assert amounts(granularity="MONTH") == [(4, 3)]
         assert amounts(by_module=True) == [(2, 2), (2, 1)]
         assert amounts(module="finance") == [(2, 1)]
+        client.record([UsageEvent(ONE, ORDERS, "d", 5, at=noon), UsageEvent(ONE, ORDERS, "d-2", 5, corrects="d")])
         used = client.query_usage(**asked, granularity="HOUR")
         assert (used.total, used.late, len(used)) == (4, 4, 2)
+        client.record([UsageEvent(ONE, ORDERS, "c-3", 1, corrects="c")])
+        assert len(client.query_usage(**asked, granularity="HOUR")) == 1, "nothing is left of the other one"
         assert used.spans[0].start == noon.replace(minute=0)
         assert used.spans[0].end == noon.replace(minute=0) + HOUR
         assert used.spans[0].recorded_at == double.now

@@ -193,7 +193,11 @@ class Meter:
             is_meant = first <= begins < end and request.module_code in ("", row.module)
             if (row.used or row.late) and is_meant:
                 found.setdefault((begins, row.module if request.by_module else ""), []).append(row)
-        return [(begins, _ends(word, begins), module, rows) for (begins, module), rows in sorted(found.items())]
+        return [
+            (begins, _ends(word, begins), module, rows)
+            for (begins, module), rows in sorted(found.items(), key=lambda item: item[0])
+            if any(row.used for row in rows)
+        ]
 
 
 def _begins(word: str, at: datetime) -> datetime:

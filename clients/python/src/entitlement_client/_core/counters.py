@@ -65,7 +65,8 @@ class CounterBook:
         self._older: dict[int, dict[Key, int]] = {}
         """The others, by when their quarter begins (ns)."""
         self._pending: Any = None
-        self._producer, self._sequence = str(uuid4()), 0
+        # It gets its name when it first sends: children of a fork must not share one that was made before.
+        self._producer, self._sequence = "", 0
         self._has_begun = self._is_joined = self._is_full = False
 
     def add(self, tenant: str | UUID, meter: str, amount: int = 1, module: str = "") -> None:
@@ -93,7 +94,7 @@ class CounterBook:
     @property
     def waiting(self) -> int:
         """How many sums wait to be sent."""
-        return len(self._sums) + sum(len(sums) for sums in self._older.values())
+        return len(self._sums) + sum(len(sums) for sums in list(self._older.values()))
 
     @property
     def is_idle(self) -> bool:
@@ -215,6 +216,7 @@ class CounterBook:
         if self._pending is None:
             events = self._cut()
             if events:
+                self._producer = self._producer or str(uuid4())
                 self._sequence += 1
                 self._pending = pb.RecordUsageRequest(events=events, producer_id=self._producer, sequence=self._sequence)
         return self._pending
