@@ -52,6 +52,8 @@ class Recorder:
         refused = self._refused(event, is_sequenced, at, now)
         if refused or is_repeated:
             return refused or "REPEATED"
+        if self.limit_of(event.tenant_id, event.meter, now).tenant_reason == "TENANT_NOT_FOUND":
+            return "UNKNOWN_TENANT"
         return self.usage.meter(event, now).record(event, at, now)
 
     def _refused(self, event: Any, is_sequenced: bool, at: datetime, now: datetime) -> str:
@@ -60,8 +62,6 @@ class Recorder:
         if not is_named or not 1 <= amount <= MOST or (event.corrects_key and is_sequenced):
             return "INVALID"
         limit = self.limit_of(event.tenant_id, event.meter, now)
-        if limit.tenant_reason == "TENANT_NOT_FOUND":
-            return "UNKNOWN_TENANT"
         if not _is_monthly(limit, event.meter):
             return "UNKNOWN_METER"
         if event.module_code and event.module_code not in self.modules():
