@@ -33,8 +33,8 @@ UNSETTLED = ("SPENT", "RETURNED")
 
 PAUSE = 5 * NS
 """After nothing was granted, or nobody answered, it is asked for a slice again so much later."""
-RETRY = NS
-"""What could not be settled is settled so much later."""
+FIRST_RETRY, LONGEST_RETRY = NS, 16 * NS
+"""What could not be settled is settled so much later. Each try of each lease may take a deadline."""
 
 FROM_SLICE = Taken(True)
 
@@ -101,6 +101,7 @@ class LeaseBook:
         """The name of a slice that was asked for, and of which no answer has come."""
         self._asks_from = 0
         """Before that (monotonic, ns) no slice is asked for."""
+        self._retry = FIRST_RETRY
 
     def spend(self, amount: int) -> bool:
         """Takes so much of what is held, if it is there. Raises ValueError."""
@@ -165,7 +166,8 @@ class LeaseBook:
             if present is not None and present.half < 0 and next_one is None:
                 ends.append(self._asks_from)
             if not is_settled or self._is_closed:
-                ends.append(self._mono() + RETRY)
+                ends.append(self._mono() + self._retry)
+            self._retry = FIRST_RETRY if is_settled else min(2 * self._retry, LONGEST_RETRY)
             return min(ends, default=None)
 
     def retire(self) -> None:
@@ -291,6 +293,8 @@ class LeaseBook:
         """False: something is left to settle."""
         while self._over:
             one = self._over[0]
+            if until is not None and self._mono() >= until:
+                return False
             if not (yield from self._settle(one, is_final=True, until=until)):
                 return False
             with self._lock:
