@@ -115,8 +115,7 @@ class Asking:
         common = self._common()
         request = pb.QueryUsageRequest(**common, by_module=self._chance.random() < 0.5)
         request.module_code = self._chance.choice(["", "", "finance"])
-        # Not by the hour: the server tells parts of the hours at both ends, and the double whole ones.
-        request.granularity = self._chance.choice([1, 3, 4])
+        request.granularity = self._chance.choice([1, 2, 3, 4])
         request.start_time.FromDatetime(self._now - timedelta(minutes=self._chance.choice([10, 100, 3000])))
         request.end_time.FromDatetime(self._now + timedelta(minutes=self._chance.choice([-50, 10])))
         return "QueryUsage", request

@@ -27,9 +27,11 @@ def acquire(usage: Usage, request: Any, limit: LimitAnswer, module_denial: str |
     response: Any = pb.AcquireUsageLeaseResponse()
     if refuse_denied(response.state, request, limit, module_denial):
         return response
+    if not period_of(limit, now):
+        return Failure("FAILED_PRECONDITION", "only a monthly meter has leases", "NOT_MONTHLY")
     with usage.lock:
         meter, period = usage.meter(request, now), period_of(limit, now)
-        until = min(now + ttl, end_of_month(period)) if period else now + ttl
+        until = min(now + ttl, end_of_month(period))
         before = meter.counter(period).taken
         granted = _lease(meter, request, limit, period, until, now)
         if isinstance(granted, Failure):

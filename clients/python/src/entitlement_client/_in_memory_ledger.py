@@ -130,7 +130,7 @@ class Meter:
         there, counted, released = set(request.keys), 0, 0
         for key, row in self.rows.items():
             is_meant = key > request.after_key and (not request.up_to_key or key <= request.up_to_key)
-            is_gone = key not in there and row.state == COUNTED and not row.holder and row.changed <= as_of
+            is_gone = key not in there and row.state == COUNTED and row.changed <= as_of
             if is_meant and is_gone:
                 row.change(now, RELEASED, 0)
                 released += 1
@@ -140,9 +140,10 @@ class Meter:
 
     def _count_if_missing(self, key: str, as_of: datetime, now: datetime) -> bool:
         row = self.rows.get(key)
-        if row is not None and row.state == HELD and not row.holder:
+        if row is not None and row.state == HELD:
             row.change(now, COUNTED, row.amount)
-        elif row is None or (row.is_free and row.changed <= as_of):
+            return True
+        if row is None or (row.is_free and row.changed <= as_of):
             self.rows[key] = Row("", 1, 1, 1, COUNTED, None, now, now)
             return True
         return False
@@ -161,11 +162,15 @@ class Meter:
             row.change(now, COUNTED, event.amount)
             self.rows[key] = row
             return "COUNTED"
-        if not row.took(event.amount):
+        if row.corrects or row.holder:
             return "CONFLICT"
         if row.state == HELD:
-            row.change(now, COUNTED, row.amount)
-        return "REPEATED"
+            # Another part of it may have been used than was granted.
+            is_same = row.amount == event.amount
+            row.asked = row.amount = event.amount
+            row.change(now, COUNTED, event.amount)
+            return "REPEATED" if is_same else "COUNTED"
+        return "REPEATED" if event.amount in (row.asked, row.amount) else "CONFLICT"
 
     def _correct(self, event: Any, now: datetime) -> str:
         amount, row = -event.amount, self.taken(event.key)
@@ -173,7 +178,7 @@ class Meter:
             return "REPEATED" if (row.asked, row.corrects) == (amount, event.corrects_key) else "CONFLICT"
         corrected = self.taken(event.corrects_key)
         is_good = corrected is not None and corrected.state == COUNTED and not corrected.holder
-        if corrected is None or not is_good or corrected.used < amount:
+        if corrected is None or not is_good or corrected.used < amount or corrected.module != event.module_code:
             return "NOTHING_TO_CORRECT"
         corrected.change(now, COUNTED, corrected.used - amount)
         self.rows[event.key] = replace(
@@ -186,11 +191,11 @@ class Meter:
         UTC."""
         word = {1: "QUARTER_HOUR", 2: "HOUR", 3: "DAY", 4: "MONTH"}[request.granularity]
         first = _begins(word, request.start_time.ToDatetime(timezone.utc))
-        end = request.end_time.ToDatetime(timezone.utc)
+        last = _begins(word, request.end_time.ToDatetime(timezone.utc) - timedelta(microseconds=1))
         found: dict[tuple[datetime, str], list[Row]] = {}
         for row in self.rows.values():
             begins = _begins(word, row.at)
-            is_meant = first <= begins < end and request.module_code in ("", row.module)
+            is_meant = first <= begins <= last and request.module_code in ("", row.module)
             if (row.used or row.late) and is_meant:
                 found.setdefault((begins, row.module if request.by_module else ""), []).append(row)
         return [
