@@ -91,6 +91,7 @@ pub enum UsageError {
 
 static LOCKED: LogLimiter = LogLimiter::new();
 static FAILED: LogLimiter = LogLimiter::new();
+static NOT_ALONE: LogLimiter = LogLimiter::new();
 
 /// Counts what is used. Clones share one queue.
 #[derive(Clone, Debug)]
@@ -343,10 +344,16 @@ impl Inner {
         let lock_wait = if batch.waits { self.lock_wait } else { Duration::ZERO };
         let counting = async {
             let now = self.clock.now();
-            if let ([request], false) = (&requests[..], batch.waits)
-                && let Some(answer) = self.store.take_alone(request, now).await?
-            {
-                return Ok(vec![answer]);
+            if let ([request], false) = (&requests[..], batch.waits) {
+                match self.store.take_alone(request, now).await {
+                    Ok(Some(answer)) => return Ok(vec![answer]),
+                    Ok(None) => {}
+                    // It may fare better the other way.
+                    Err(error @ StoreError::Rejected(_)) => {
+                        log_limited!(NOT_ALONE, warn, %error, "a lone reservation was refused: {error}");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             self.store.count(&requests, lock_wait, now).await
         };

@@ -142,35 +142,36 @@ const LOG: &str = "
 /// periods that their keys were taken from, what is said about the limits, the keys, and what has run out. It
 /// decides nothing. One call is one message, also behind a pooler of transactions.
 ///
-/// A meter is locked by its counter of no period. The first two lists name each meter once; the other four say of
-/// each request its tenant, meter, period and key.
+/// A meter is locked by its counter of no period. The first two lists name each meter once, in order; the other four
+/// say of each request its tenant, meter, period and key.
 ///
 /// Its statements are planned once a session, which is most of what they cost otherwise. What is planned while a
-/// table is empty must be right when it is large: by its indexes.
+/// table is empty must be right when it is large: by its indexes. What has run out is found in order, without a
+/// sort, so that it is found by the index of what is held, and not among all keys of a meter.
 const FIND: &str = "
     DROP FUNCTION entitlement_usage_find(json, json, boolean, timestamptz);
     CREATE FUNCTION entitlement_usage_find(
         asked_tenants uuid[], asked_meters text[],
         tenant_ids uuid[], meters text[], periods text[], names text[], skip_locked boolean, at timestamptz)
     RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
     #variable_conflict use_column
     DECLARE
         locked json; found_counters json; found_limits json; found_keys json;
     BEGIN
         FOR attempt IN 1..2 LOOP
-            -- In order: who wants the same ones at the same time waits for the first, and holds none that the
-            -- other wants.
+            -- In the order of the list: who wants the same ones at the same time waits for the first, and holds
+            -- none that the other wants.
             IF skip_locked THEN
                 SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
-                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
+                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) WITH ORDINALITY a (tenant_id, meter, place)
                     JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                    ORDER BY c.tenant_id, c.meter FOR NO KEY UPDATE OF c SKIP LOCKED) l;
+                    ORDER BY a.place FOR NO KEY UPDATE OF c SKIP LOCKED) l;
             ELSE
                 SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
-                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
+                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) WITH ORDINALITY a (tenant_id, meter, place)
                     JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                    ORDER BY c.tenant_id, c.meter FOR NO KEY UPDATE OF c) l;
+                    ORDER BY a.place FOR NO KEY UPDATE OF c) l;
             END IF;
             EXIT WHEN json_array_length(locked) = cardinality(asked_tenants) OR attempt = 2;
 
@@ -193,7 +194,7 @@ const FIND: &str = "
             SELECT h.* FROM asked a CROSS JOIN LATERAL (
                 SELECT k.* FROM entitlement_usage_keys k
                 WHERE k.tenant_id = a.tenant_id AND k.meter = a.meter AND k.state = 'held' AND k.expires_at <= at
-                LIMIT 2000) h),
+                ORDER BY k.expires_at LIMIT 2000) h),
         wanted AS (
             SELECT tenant_id, meter, period FROM unnest(tenant_ids, meters, periods) a (tenant_id, meter, period)
             UNION SELECT tenant_id, meter, period FROM found)
@@ -238,7 +239,7 @@ const WRITE: &str = "
         sum_amounts bigint[], sum_events bigint[], sum_late bigint[], sum_without_key bigint[],
         at timestamptz)
     RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
     #variable_conflict use_column
     BEGIN
         INSERT INTO entitlement_usage_keys
@@ -287,16 +288,16 @@ const WRITE: &str = "
 /// and nothing was done. It decides nothing: what is expected has been decided on.
 const TAKE: &str = "
     CREATE FUNCTION entitlement_usage_take(
-        tenant uuid, of_meter text, name text, this_period text, module text, taken bigint, new_state text, until bigint,
+        of_tenant uuid, of_meter text, of_key text, this_period text, module text, taken bigint, new_state text, until bigint,
         micros bigint, this_day text, this_quarter bigint, most bigint, said text, at timestamptz)
     RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
     #variable_conflict use_column
     DECLARE
         after json;
     BEGIN
         PERFORM FROM entitlement_usage_counters c
-        WHERE c.tenant_id = tenant AND c.meter = of_meter AND c.period = '' FOR NO KEY UPDATE SKIP LOCKED;
+        WHERE c.tenant_id = of_tenant AND c.meter = of_meter AND c.period = '' FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN NULL;
         END IF;
@@ -308,7 +309,7 @@ const TAKE: &str = "
             LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = of_meter
             LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = of_meter
             LEFT JOIN entitlement_usage_counters c ON c.tenant_id = t.id AND c.meter = of_meter AND c.period = this_period
-            WHERE t.id = tenant AND COALESCE(c.used, 0) + COALESCE(c.held, 0) <= most - taken
+            WHERE t.id = of_tenant AND COALESCE(c.used, 0) + COALESCE(c.held, 0) <= most - taken
               AND said = json_build_array(
                 p.id IS NOT NULL, o.key IS NOT NULL, o.value,
                 CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
@@ -318,32 +319,33 @@ const TAKE: &str = "
                               WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
                               ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = of_meter) END)::text
               AND NOT EXISTS (SELECT FROM entitlement_usage_keys k
-                              WHERE k.tenant_id = tenant AND k.meter = of_meter AND k.key = name)
-              AND NOT EXISTS (SELECT FROM entitlement_usage_keys k
-                              WHERE k.tenant_id = tenant AND k.meter = of_meter AND k.state = 'held' AND k.expires_at <= at)),
+                              WHERE k.tenant_id = of_tenant AND k.meter = of_meter AND k.key = of_key)
+              AND COALESCE((SELECT k.expires_at > at FROM entitlement_usage_keys k
+                            WHERE k.tenant_id = of_tenant AND k.meter = of_meter AND k.state = 'held'
+                            ORDER BY k.expires_at LIMIT 1), true)),
         keyed AS (
             INSERT INTO entitlement_usage_keys
                 (tenant_id, meter, key, period, module_code, asked, amount, state, changed_at, expires_at, used, used_at, day)
-            SELECT tenant, of_meter, name, this_period, module, taken, taken, new_state, at,
+            SELECT of_tenant, of_meter, of_key, this_period, module, taken, taken, new_state, at,
                    TIMESTAMPTZ 'epoch' + until * INTERVAL '1 microsecond', CASE new_state WHEN 'held' THEN 0 ELSE taken END,
                    TIMESTAMPTZ 'epoch' + micros * INTERVAL '1 microsecond', this_day
             FROM fits),
         quartered AS (
             INSERT INTO entitlement_usage_quarters AS q (tenant_id, meter, quarter, module_code, amount, events, late, recorded_at)
-            SELECT tenant, of_meter, TIMESTAMPTZ 'epoch' + this_quarter * INTERVAL '1 microsecond', module, taken, 1, 0, at
+            SELECT of_tenant, of_meter, TIMESTAMPTZ 'epoch' + this_quarter * INTERVAL '1 microsecond', module, taken, 1, 0, at
             FROM fits WHERE this_day <> '' AND new_state <> 'held'
             ON CONFLICT (tenant_id, meter, quarter, module_code) DO UPDATE
             SET amount = q.amount + excluded.amount, events = q.events + 1, recorded_at = excluded.recorded_at),
         dayed AS (
             INSERT INTO entitlement_usage_days AS d (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
-            SELECT tenant, of_meter, this_day, module, taken, 1, 0, 0, at
+            SELECT of_tenant, of_meter, this_day, module, taken, 1, 0, 0, at
             FROM fits WHERE this_day <> '' AND new_state <> 'held'
             ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
             SET amount = d.amount + excluded.amount, events = d.events + 1, recorded_at = excluded.recorded_at,
                 is_reported = false),
         counted AS (
             INSERT INTO entitlement_usage_counters AS c (tenant_id, meter, period, used, held)
-            SELECT tenant, of_meter, this_period, CASE new_state WHEN 'held' THEN 0 ELSE taken END,
+            SELECT of_tenant, of_meter, this_period, CASE new_state WHEN 'held' THEN 0 ELSE taken END,
                    CASE new_state WHEN 'held' THEN taken ELSE 0 END FROM fits
             ON CONFLICT (tenant_id, meter, period) DO UPDATE SET used = c.used + excluded.used, held = c.held + excluded.held
             RETURNING c.used, c.held)

@@ -482,6 +482,35 @@ async fn what_was_acknowledged_is_there_however_often_connections_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_reservation_is_one_message_to_the_database() {
+    let direct = Database::postgres().await;
+    mk_customer(&direct).await;
+    direct.limit_of_plan("starter", "max_transactions_monthly", "1000").await;
+    let port = postgres::shared().port();
+    let proxy = Proxy::to(port).await;
+    let url = direct.url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
+    let flags = ["--changes", "off", "--enforce-limits", "on"];
+    let server = Server::start_with(direct.by_way_of(url).await, &flags).await;
+    let mut client = client(&server).await;
+    let hold_for = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    for first in [order("first", 1), user("first")] {
+        assert!(reserve(&mut client, first).await.granted);
+    }
+    let before = proxy.round_trips();
+    for number in 0..40 {
+        let taken = reserve(&mut client, order(&format!("o-{number}"), 2)).await;
+        assert_eq!((granted(&taken), counted(&taken).0), ((true, 2, false), 1 + 2 * (number + 1)));
+        assert_eq!(why(&taken), LimitReason::Within);
+    }
+    let held = reserve(&mut client, ReserveUsageRequest { hold_for, ..user("ann") }).await;
+    assert_eq!(counted(&held), (1, 1, Some(1)));
+    // The server asks about other things meanwhile, but not as much as that.
+    let trips = proxy.round_trips() - before;
+    assert!(trips < 60, "{trips} round trips for 41 reservations");
+    direct.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_somebody_sits_on_stops_its_own_counter_alone() {
     let (server, mut client) = started(Database::postgres().await, &[]).await;
     assert!(reserve(&mut client, order("before", 1)).await.granted);
