@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use futures_util::{future::BoxFuture, stream::BoxStream};
+use futures_util::{
+    future::{BoxFuture, FutureExt, ready},
+    stream::BoxStream,
+};
 use prost_types::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use crate::{
     clock::Micros,
     limit::Wanted,
     list::{List, Told},
-    usage::Range,
+    usage::{Message, Range, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 /// What a request carries that may name a tenant. Anything may be missing.
@@ -178,8 +181,29 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         as_of: Timestamp,
     ) -> BoxFuture<'static, Result<Reconciled, Status>>;
 
+    /// Writes down what was used, and says what became of each event, in order.
+    fn record(&self, message: Message) -> BoxFuture<'static, Result<Vec<UsageOutcome>, Status>> {
+        drop(message);
+        unknown()
+    }
+
+    /// What was used of a meter over time.
+    fn query_usage(
+        &self,
+        tenant: Uuid,
+        query: UsageQuery,
+    ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
+        drop((tenant, query));
+        unknown()
+    }
+
     /// Where the server is, for log lines: any of these addresses.
     fn endpoint(&self) -> String;
 
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>>;
+}
+
+/// Whoever is older than usage over time.
+fn unknown<T: Send + 'static>() -> BoxFuture<'static, Result<T, Status>> {
+    ready(Err(Status::unimplemented("it does not know usage over time"))).boxed()
 }

@@ -1,6 +1,7 @@
 //! The client.
 
 mod features;
+mod over_time;
 mod usage;
 
 use std::sync::Arc;

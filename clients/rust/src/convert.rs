@@ -1,6 +1,7 @@
 //! From the wire to this library's types.
 
 mod features;
+mod over_time;
 mod usage;
 
 use prost_types::{Duration, Timestamp};
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     features::{checked_feature, checked_limit},
+    over_time::{queried, query_request, record_request, recorded},
     usage::{reconcile_request, reconciled, reserve_request, reserved, timestamp},
 };
 use crate::{

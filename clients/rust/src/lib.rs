@@ -61,4 +61,7 @@ pub use refusal::Refusal;
 pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};
-pub use usage::{Reconciled, Reservation, ReservationGuard, Reserve};
+pub use usage::{
+    Reconciled, Reservation, ReservationGuard, Reserve, UsageEvent, UsageGranularity, UsageHistory,
+    UsageOutcome, UsageQuery, UsageSpan,
+};

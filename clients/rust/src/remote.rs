@@ -1,5 +1,6 @@
 //! The server, over gRPC: each question has a deadline, and is sent again after UNAVAILABLE.
 
+mod over_time;
 mod questions;
 mod usage;
 

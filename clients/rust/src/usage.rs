@@ -1,14 +1,23 @@
 //! Usage: what is counted against limits, each thing once.
 
 mod guard;
+mod history;
 mod ranges;
+mod record;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use self::guard::ReservationGuard;
-pub(crate) use self::ranges::{Range, ranges};
+pub use self::{
+    guard::ReservationGuard,
+    history::{UsageGranularity, UsageHistory, UsageQuery, UsageSpan},
+    record::{UsageEvent, UsageOutcome},
+};
+pub(crate) use self::{
+    ranges::{Range, ranges},
+    record::{Message, first_of},
+};
 use crate::{LimitEnforcement, LimitKind, LimitReason, LimitSource, Reason};
 
 /// The most that one key takes.

@@ -11,7 +11,7 @@ use tonic::Code;
 use super::{FLAGS, PATIENCE, World, config, port, tenant};
 use crate::harness::{Database, NOW, Row, proxy::Proxy};
 
-const ORDERS: &str = "transactions_monthly";
+pub(super) const ORDERS: &str = "transactions_monthly";
 
 /// Writes a test twice: on SQLite and on PostgreSQL. Tenant 1 has ten orders a month and three users.
 macro_rules! on_both {
@@ -26,7 +26,9 @@ macro_rules! on_both {
     )*};
 }
 
-async fn world(database: Database) -> World {
+pub(super) use on_both;
+
+pub(super) async fn world(database: Database) -> World {
     database.mk_subscribed(1, "finance", Row::default()).await;
     database.put_on_plan(1, "starter").await;
     database.limit_of_plan("starter", "max_transactions_monthly", "10").await;
@@ -35,7 +37,7 @@ async fn world(database: Database) -> World {
     World::with(database, &flags, OnOutage::Allow).await
 }
 
-fn order(key: &str) -> Reserve {
+pub(super) fn order(key: &str) -> Reserve {
     Reserve::new(ORDERS, key)
 }
 
@@ -64,7 +66,7 @@ async fn until_users(database: &Database, there: (i64, i64)) {
     }
 }
 
-fn refused_with(error: Error) -> Code {
+pub(super) fn refused_with(error: Error) -> Code {
     match error {
         Error::Refused(status) => status.code(),
         other => panic!("{other:?}"),

@@ -10,7 +10,10 @@ use super::{Core, is_unanswered};
 use crate::{
     Error,
     gate::Turn,
-    usage::{Range, Reconciled, Reservation, Reserve, ranges},
+    usage::{
+        Message, Range, Reconciled, Reservation, Reserve, UsageEvent, UsageHistory, UsageOutcome,
+        UsageQuery, first_of, ranges,
+    },
 };
 
 impl Core {
@@ -20,13 +23,48 @@ impl Core {
         tenant: Uuid,
         wanted: Reserve,
     ) -> Result<Reservation, Error> {
+        self.take_turn()?;
+        self.reserve_at_once(tenant, wanted).await
+    }
+
+    /// While the server is known not to answer, nobody waits for it, and nothing is sent.
+    fn take_turn(&self) -> Result<(), Status> {
         match self.gate.turn() {
-            Turn::No => Err(Error::Unavailable(Status::unavailable(
-                "it did not answer a moment ago, and was not asked",
-            ))),
+            Turn::No => {
+                Err(Status::unavailable("it did not answer a moment ago, and was not asked"))
+            }
             // Never in the background: nobody would know that it was counted.
-            Turn::Ask | Turn::Probe => self.reserve_at_once(tenant, wanted).await,
+            Turn::Ask | Turn::Probe => Ok(()),
         }
+    }
+
+    /// Writes down what was used, one message after the other.
+    pub(crate) async fn record(&self, events: Vec<UsageEvent>) -> Result<Vec<UsageOutcome>, Error> {
+        let (mut left, mut outcomes) = (events.into_iter(), Vec::new());
+        while left.len() > 0 {
+            let message = Message { events: first_of(&mut left), producer: None };
+            outcomes.extend(self.record_message(message).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// The same in one message.
+    pub(crate) async fn record_message(
+        &self,
+        message: Message,
+    ) -> Result<Vec<UsageOutcome>, Error> {
+        self.take_turn()?;
+        self.counted(self.ask.record(message)).await
+    }
+
+    /// What was used of a meter over time.
+    pub(crate) async fn query_usage(
+        &self,
+        tenant: Uuid,
+        query: UsageQuery,
+    ) -> Result<UsageHistory, Error> {
+        self.take_turn()?;
+        self.counted(self.ask.query_usage(tenant, query)).await
     }
 
     /// The same, whatever is known of an outage.

@@ -21,7 +21,7 @@ use crate::{
         ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
         entitlement_service_client::EntitlementServiceClient,
     },
-    usage::Range,
+    usage::{Message, Range, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 /// How often heartbeats are asked for: silence is told at once, and of a server that is gone nobody
@@ -177,6 +177,18 @@ impl Ask for Remote {
         as_of: Timestamp,
     ) -> BoxFuture<'static, Result<Reconciled, Status>> {
         self.clone().reconciled(tenant, meter.to_owned(), range, as_of).boxed()
+    }
+
+    fn record(&self, message: Message) -> BoxFuture<'static, Result<Vec<UsageOutcome>, Status>> {
+        self.clone().recorded(message).boxed()
+    }
+
+    fn query_usage(
+        &self,
+        tenant: Uuid,
+        query: UsageQuery,
+    ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
+        self.clone().queried(tenant, query).boxed()
     }
 
     fn endpoint(&self) -> String {

@@ -64,7 +64,7 @@ impl Remote {
 
     /// Sends a request, and sends it again where it may have been counted or not, all within the
     /// deadline.
-    async fn count<M, R, F>(
+    pub(super) async fn count<M, R, F>(
         &self,
         method: &'static str,
         message: M,

@@ -1,0 +1,44 @@
+//! What was used already, and what was used over time.
+
+use uuid::Uuid;
+
+use super::Entitlements;
+use crate::{Error, UsageEvent, UsageHistory, UsageOutcome, UsageQuery};
+
+impl Entitlements {
+    /// Writes down what was used, each key once, whatever the limit. Any number of events, of
+    /// whichever tenants; what became of each is told in their order, after the commit. What is wrong
+    /// with one is no matter of the others.
+    ///
+    /// They go in messages of up to 500, one after the other. Where an answer is lost the library
+    /// sends the message again, twice at most within its deadline: keys make that safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] in an outage: some may have been counted, so record all of them again.
+    /// [`Error::Refused`] with UNIMPLEMENTED from a server that is older than usage over time, and for
+    /// a caller that may not count at all.
+    pub async fn record(
+        &self,
+        events: impl IntoIterator<Item = UsageEvent>,
+    ) -> Result<Vec<UsageOutcome>, Error> {
+        // Whatever the iterator is, nothing of it is held while a message is on its way.
+        let events: Vec<UsageEvent> = events.into_iter().collect();
+        self.core.record(events).await
+    }
+
+    /// What was used of a monthly meter over time: reserved, leased and spent, recorded and added up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] in an outage; [`Error::Refused`] with INVALID_ARGUMENT, also for more
+    /// than 10 000 spans, with FAILED_PRECONDITION for a level, which has no history, with UNIMPLEMENTED
+    /// from a server that is older than usage over time, and for a caller that may not ask about it.
+    pub async fn query_usage(
+        &self,
+        tenant: Uuid,
+        query: UsageQuery,
+    ) -> Result<UsageHistory, Error> {
+        self.core.query_usage(tenant, query).await
+    }
+}
