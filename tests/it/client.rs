@@ -14,6 +14,7 @@ mod renewal;
 mod resolve;
 mod tenant_db;
 mod usage;
+mod usage_counted;
 mod usage_recorded;
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use crate::{
     clock::Micros,
     limit::Wanted,
     list::{List, Told},
-    usage::{Message, Range, UsageHistory, UsageOutcome, UsageQuery},
+    usage::{Acquire, Granted, Message, Range, Settle, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 /// What a request carries that may name a tenant. Anything may be missing.
@@ -194,6 +194,18 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         query: UsageQuery,
     ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
         drop((tenant, query));
+        unknown()
+    }
+
+    /// Takes a slice of a limit. The same id again is answered as the first time.
+    fn acquire(&self, asked: Acquire) -> BoxFuture<'static, Result<Granted, Status>> {
+        drop(asked);
+        unknown()
+    }
+
+    /// Says what was spent of one.
+    fn settle(&self, settled: Settle) -> BoxFuture<'static, Result<(), Status>> {
+        drop(settled);
         unknown()
     }
 

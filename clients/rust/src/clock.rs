@@ -36,6 +36,29 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Microseconds of a clock that is never set, and goes on while the machine sleeps: for spans that
+    /// another machine counts, too. It says nothing about the time of day.
+    pub(crate) fn monotonic(&self) -> Micros {
+        match self {
+            Self::System => since_boot(),
+            Self::Manual(_) => self.now(),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Micros {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Micros {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    micros(START.get_or_init(std::time::Instant::now).elapsed())
+}
+
 /// As it was at the kernel's last tick, 1 to 10 ms ago: half of what a check of held answers costs
 /// would be the exact time (`cargo bench --bench client`). No two machines agree more closely.
 #[cfg(target_os = "linux")]

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     features::{checked_feature, checked_limit},
-    over_time::{queried, query_request, record_request, recorded},
+    over_time::{
+        acquire_request, acquired, queried, query_request, record_request, recorded, settle_request,
+    },
     usage::{reconcile_request, reconciled, reserve_request, reserved, timestamp},
 };
 use crate::{

@@ -24,6 +24,9 @@ pub(crate) struct Counters {
     pub(crate) modules: By,
     pub(crate) features: By,
     pub(crate) limits: By,
+    pub(crate) usage: By,
+    pub(crate) usage_refused: Counter,
+    pub(crate) usage_dropped: Counter,
     pub(crate) changes: Counter,
     pub(crate) resets: Counter,
     #[cfg(feature = "tower")]
@@ -37,12 +40,25 @@ impl Counters {
         const CHECKS: &str = "entitlement_client_checks_total";
         const FEATURES: &str = "entitlement_client_features_total";
         const LIMITS: &str = "entitlement_client_limits_total";
+        const USAGE: &str = "entitlement_client_usage_total";
         describe_counter!(
             CHECKS,
             "Answers about modules, by who gave them: what is held, the server, or the outage rule"
         );
         describe_counter!(FEATURES, "The same about features");
         describe_counter!(LIMITS, "The same about limits");
+        describe_counter!(
+            USAGE,
+            "The same about what is reserved or taken: held is what was leased"
+        );
+        describe_counter!(
+            "entitlement_client_usage_refused_total",
+            "Sums and records of the background that the server did not count"
+        );
+        describe_counter!(
+            "entitlement_client_usage_dropped_total",
+            "What was added to counters and dropped: too many sums waited, or the amount was none"
+        );
         describe_counter!("entitlement_client_changes_total", "Tenant changes that were received");
         describe_counter!(
             "entitlement_client_resets_total",
@@ -62,6 +78,9 @@ impl Counters {
             modules: By::new(CHECKS),
             features: By::new(FEATURES),
             limits: By::new(LIMITS),
+            usage: By::new(USAGE),
+            usage_refused: counter!("entitlement_client_usage_refused_total"),
+            usage_dropped: counter!("entitlement_client_usage_dropped_total"),
             changes: counter!("entitlement_client_changes_total"),
             resets: counter!("entitlement_client_resets_total"),
             #[cfg(feature = "tower")]

@@ -4,6 +4,7 @@
 //! crate's own page has an example of each.
 
 mod answers;
+mod count;
 mod module;
 mod paths;
 mod request;
@@ -12,6 +13,7 @@ mod tenant;
 #[cfg(feature = "axum")]
 pub(crate) use answers::problem;
 pub use answers::{Grpc, Http, Protocol};
+pub use count::{CountLayer, CountedService};
 pub use module::{ModuleGate, RequireModule};
 pub use tenant::{TenantGate, TenantLayer};
 

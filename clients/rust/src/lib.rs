@@ -51,7 +51,7 @@ pub use config::{Config, ConfigError, OnOutage};
 pub use error::Error;
 pub use feature::{FeatureAnswer, FeatureReason};
 #[cfg(feature = "tower")]
-pub use layers::{Enforce, RequireModule, TenantLayer};
+pub use layers::{CountLayer, Enforce, RequireModule, TenantLayer};
 pub use limit::{
     LimitAnswer, LimitDecision, LimitEnforcement, LimitKind, LimitReason, LimitSource,
 };
@@ -62,6 +62,6 @@ pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};
 pub use usage::{
-    Reconciled, Reservation, ReservationGuard, Reserve, UsageEvent, UsageGranularity, UsageHistory,
-    UsageOutcome, UsageQuery, UsageSpan,
+    Lease, Reconciled, Reservation, ReservationGuard, Reserve, Unsettled,
+    UsageCounters, UsageEvent, UsageGranularity, UsageHistory, UsageOutcome, UsageQuery, UsageSpan,
 };

@@ -204,6 +204,15 @@ impl Double {
         self.change(tenant, |facts| _ = facts.limits.insert(key.to_owned(), limit));
     }
 
+    /// The same of a limit of your own that counts what comes in a month, as `transactions_monthly`
+    /// does. The double's months are those of UTC.
+    pub fn limit_monthly(&self, tenant: Uuid, key: &str, limit: Option<i64>) {
+        self.change(tenant, |facts| {
+            facts.monthly.insert(key.to_owned());
+            _ = facts.limits.insert(key.to_owned(), limit);
+        });
+    }
+
     /// Are limits enforced? Without a word, they are.
     pub fn enforce_limits(&self, enforcement: LimitEnforcement) {
         *self.known.enforcement.lock() = enforcement;
@@ -240,6 +249,12 @@ impl Double {
     /// How many questions the server was asked.
     pub fn questions(&self) -> usize {
         self.known.questions.load(Ordering::SeqCst)
+    }
+
+    /// As a server that was restored from a backup, or did not hear of them for 35 days.
+    #[cfg(test)]
+    pub(crate) fn forget_producers(&self) {
+        self.known.usage.lock().forget_producers();
     }
 
     fn change(&self, tenant: Uuid, change: impl FnOnce(&mut Facts)) {

@@ -1,30 +1,53 @@
 //! Usage: what is counted against limits, each thing once.
 
+mod counters;
 mod guard;
 mod history;
+mod lease;
+mod quiet;
 mod ranges;
 mod record;
+mod sums;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    counters::UsageCounters,
     guard::ReservationGuard,
     history::{UsageGranularity, UsageHistory, UsageQuery, UsageSpan},
+    lease::{Lease, Unsettled},
     record::{UsageEvent, UsageOutcome},
 };
 pub(crate) use self::{
+    lease::{Acquire, Granted, Settle},
     ranges::{Range, ranges},
     record::{Message, first_of},
+    sums::{Of, Sums},
 };
-use crate::{LimitEnforcement, LimitKind, LimitReason, LimitSource, Reason};
+use crate::{Error, LimitEnforcement, LimitKind, LimitReason, LimitSource, Reason};
+
+/// The pause between two attempts at the end.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The most that one key takes.
 pub(crate) const MOST: i64 = 1_000_000_000_000;
 
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 128;
+
+/// Does something again until the server answers: for what must be done before the end.
+pub(crate) async fn persist<F: Future<Output = Result<(), Error>>>(
+    mut act: impl FnMut() -> F,
+) -> Result<(), Error> {
+    loop {
+        match act().await {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
 
 /// Can this name what is counted: 1 to 128 printable ASCII characters without blanks?
 pub(crate) fn is_key(text: &str) -> bool {

@@ -1,9 +1,15 @@
 //! What was used already, and what was used over time.
 
+use std::{sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+use tonic::Status;
 use uuid::Uuid;
 
 use super::Entitlements;
-use crate::{Error, UsageEvent, UsageHistory, UsageOutcome, UsageQuery};
+use crate::{
+    Error, UsageCounters, UsageEvent, UsageHistory, UsageOutcome, UsageQuery,
+};
 
 impl Entitlements {
     /// Writes down what was used, each key once, whatever the limit. Any number of events, of
@@ -27,6 +33,16 @@ impl Entitlements {
         self.core.record(events).await
     }
 
+    /// Adds up what is used in this process, and sends the sums at this interval: 5 s, say. Make one for
+    /// a process, and close it at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with FAILED_PRECONDITION where there is no tokio runtime.
+    pub fn counters(&self, interval: Duration) -> Result<UsageCounters, Error> {
+        Ok(UsageCounters::start(Arc::clone(&self.core), runtime()?, interval))
+    }
+
     /// What was used of a monthly meter over time: reserved, leased and spent, recorded and added up.
     ///
     /// # Errors
@@ -41,4 +57,12 @@ impl Entitlements {
     ) -> Result<UsageHistory, Error> {
         self.core.query_usage(tenant, query).await
     }
+}
+
+/// Where what goes on in the background runs.
+pub(super) fn runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| {
+        let message = "it goes on in the background, and there is no tokio runtime";
+        Error::Refused(Status::failed_precondition(message))
+    })
 }

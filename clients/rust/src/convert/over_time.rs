@@ -4,12 +4,16 @@ use chrono::{DateTime, Utc};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{instant, timestamp};
+use super::{features, instant, timestamp};
 use crate::{
     clock::date,
-    proto::v1::{self as wire, QueryUsageRequest, QueryUsageResponse, RecordUsageRequest},
+    proto::v1::{
+        self as wire, AcquireUsageLeaseRequest, AcquireUsageLeaseResponse, QueryUsageRequest,
+        QueryUsageResponse, RecordUsageRequest, SettleUsageLeaseRequest, UnsettledRule,
+    },
     usage::{
-        Message, UsageEvent, UsageGranularity, UsageHistory, UsageOutcome, UsageQuery, UsageSpan,
+        Acquire, Granted, Lease, Message, Settle, Unsettled, UsageEvent, UsageGranularity,
+        UsageHistory, UsageOutcome, UsageQuery, UsageSpan,
     },
 };
 
@@ -98,5 +102,44 @@ fn span(span: wire::UsageSpan) -> UsageSpan {
         events: span.event_count,
         late: span.late_amount,
         recorded_at: at(span.recorded_at),
+    }
+}
+
+pub(crate) fn acquire_request(asked: Acquire) -> Result<AcquireUsageLeaseRequest, Status> {
+    let Acquire { tenant, id, holder, lease } = asked;
+    let Lease { meter, size, ttl, unsettled, module } = lease;
+    let unsettled = match unsettled {
+        Unsettled::Spent => UnsettledRule::Spent,
+        Unsettled::Returned => UnsettledRule::Returned,
+    };
+    let ttl =
+        ttl.try_into().map_err(|_| Status::invalid_argument("nothing is leased that long"))?;
+    Ok(AcquireUsageLeaseRequest {
+        tenant_id: tenant.to_string(),
+        meter,
+        lease_id: id.to_string(),
+        wanted: size,
+        ttl: Some(ttl),
+        holder,
+        unsettled: unsettled.into(),
+        module_code: module,
+    })
+}
+
+pub(crate) fn acquired(response: AcquireUsageLeaseResponse) -> Result<Granted, Status> {
+    let AcquireUsageLeaseResponse { granted_amount, ttl, state, .. } = response;
+    let state = state.ok_or_else(|| Status::unknown("the answer holds no counter"))?;
+    let reason = features::limit_reason(state.reason);
+    Ok(Granted { amount: granted_amount, ttl: super::span(ttl), reason })
+}
+
+pub(crate) fn settle_request(settled: Settle) -> SettleUsageLeaseRequest {
+    let Settle { tenant, meter, id, spent, is_final } = settled;
+    SettleUsageLeaseRequest {
+        tenant_id: tenant.to_string(),
+        meter,
+        lease_id: id.to_string(),
+        spent_amount: spent,
+        r#final: is_final,
     }
 }

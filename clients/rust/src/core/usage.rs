@@ -11,8 +11,8 @@ use crate::{
     Error,
     gate::Turn,
     usage::{
-        Message, Range, Reconciled, Reservation, Reserve, UsageEvent, UsageHistory, UsageOutcome,
-        UsageQuery, first_of, ranges,
+        Acquire, Granted, Message, Range, Reconciled, Reservation, Reserve, Settle, UsageEvent,
+        UsageHistory, UsageOutcome, UsageQuery, first_of, ranges,
     },
 };
 
@@ -74,6 +74,18 @@ impl Core {
         wanted: Reserve,
     ) -> Result<Reservation, Error> {
         self.counted(self.ask.reserve(tenant, wanted)).await
+    }
+
+    /// Takes a slice.
+    pub(crate) async fn acquire(&self, asked: Acquire) -> Result<Granted, Error> {
+        self.take_turn()?;
+        self.counted(self.ask.acquire(asked)).await
+    }
+
+    /// Says what was spent of one.
+    pub(crate) async fn settle(&self, settled: Settle) -> Result<(), Error> {
+        self.take_turn()?;
+        self.counted(self.ask.settle(settled)).await
     }
 
     /// Gives back what a key took, or only what it holds still.

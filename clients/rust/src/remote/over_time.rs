@@ -11,7 +11,7 @@ use crate::{
     proto::v1::{
         RecordUsageRequest, RecordUsageResponse, usage_service_client::UsageServiceClient,
     },
-    usage::{Message, UsageHistory, UsageOutcome, UsageQuery},
+    usage::{Acquire, Granted, Message, Settle, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 type Client = UsageServiceClient<Channel>;
@@ -31,6 +31,22 @@ impl Remote {
         let request = convert::query_request(tenant, query);
         let ask = |mut client: Client, request| async move { client.query_usage(request).await };
         self.count("QueryUsage", request, ask).await.map(convert::queried)
+    }
+}
+
+impl Remote {
+    pub(super) async fn acquired(self, asked: Acquire) -> Result<Granted, Status> {
+        let request = convert::acquire_request(asked)?;
+        let ask =
+            |mut client: Client, request| async move { client.acquire_usage_lease(request).await };
+        convert::acquired(self.count("AcquireUsageLease", request, ask).await?)
+    }
+
+    pub(super) async fn settled(self, settled: Settle) -> Result<(), Status> {
+        let request = convert::settle_request(settled);
+        let ask =
+            |mut client: Client, request| async move { client.settle_usage_lease(request).await };
+        self.count("SettleUsageLease", request, ask).await.map(drop)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
         ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
         entitlement_service_client::EntitlementServiceClient,
     },
-    usage::{Message, Range, UsageHistory, UsageOutcome, UsageQuery},
+    usage::{Acquire, Granted, Message, Range, Settle, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 /// How often heartbeats are asked for: silence is told at once, and of a server that is gone nobody
@@ -189,6 +189,14 @@ impl Ask for Remote {
         query: UsageQuery,
     ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
         self.clone().queried(tenant, query).boxed()
+    }
+
+    fn acquire(&self, asked: Acquire) -> BoxFuture<'static, Result<Granted, Status>> {
+        self.clone().acquired(asked).boxed()
+    }
+
+    fn settle(&self, settled: Settle) -> BoxFuture<'static, Result<(), Status>> {
+        self.clone().settled(settled).boxed()
     }
 
     fn endpoint(&self) -> String {

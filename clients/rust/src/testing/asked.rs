@@ -23,7 +23,7 @@ use crate::{
     convert::absent,
     limit::Wanted,
     list::{List, Told},
-    usage::Range,
+    usage::{Acquire, Granted, Message, Range, Settle, UsageHistory, UsageOutcome, UsageQuery},
 };
 
 /// The double as its clients see it.
@@ -42,7 +42,7 @@ impl Asked {
         Ok(Clock::Manual(self.clock.clone()).now())
     }
 
-    fn facts(&self, tenant: Uuid, min_revision: u64) -> Result<Option<Facts>, Status> {
+    pub(super) fn facts(&self, tenant: Uuid, min_revision: u64) -> Result<Option<Facts>, Status> {
         let facts = self.known.tenants.lock().get(&tenant).cloned();
         match facts {
             Some(facts) if facts.revision < min_revision => {
@@ -280,6 +280,26 @@ impl Ask for Asked {
         as_of: Timestamp,
     ) -> BoxFuture<'static, Result<Reconciled, Status>> {
         ready(self.reconcile_now(tenant, meter, &range, as_of)).boxed()
+    }
+
+    fn record(&self, message: Message) -> BoxFuture<'static, Result<Vec<UsageOutcome>, Status>> {
+        ready(self.record_now(&message)).boxed()
+    }
+
+    fn query_usage(
+        &self,
+        tenant: Uuid,
+        query: UsageQuery,
+    ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
+        ready(self.query_now(tenant, &query)).boxed()
+    }
+
+    fn acquire(&self, asked: Acquire) -> BoxFuture<'static, Result<Granted, Status>> {
+        ready(self.acquire_now(&asked)).boxed()
+    }
+
+    fn settle(&self, settled: Settle) -> BoxFuture<'static, Result<(), Status>> {
+        ready(self.settle_now(&settled)).boxed()
     }
 
     fn endpoint(&self) -> String {

@@ -1,6 +1,10 @@
 //! What the double knows of a tenant.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -23,6 +27,8 @@ pub(super) struct Facts {
     /// By module and key.
     pub(super) features: BTreeMap<(String, String), Switch>,
     pub(super) limits: BTreeMap<String, Option<i64>>,
+    /// The limits that count by the month.
+    pub(super) monthly: BTreeSet<String>,
     pub(super) revision: u64,
 }
 
@@ -58,6 +64,7 @@ impl Facts {
             modules: BTreeMap::new(),
             features: BTreeMap::new(),
             limits: BTreeMap::new(),
+            monthly: BTreeSet::new(),
             revision: 0,
         }
     }
@@ -111,18 +118,25 @@ impl Facts {
         if self.denial().is_some() {
             return Vec::new();
         }
-        let kind_of = |key: &str| BUILT_IN.iter().find(|(it, _)| *it == key).map(|(_, kind)| *kind);
         let limit = |key: &str, most, source| Limit {
             key: key.into(),
             most,
             source,
-            kind: kind_of(key).unwrap_or(LimitKind::Level),
+            kind: self.kind_of(key).unwrap_or(LimitKind::Level),
             no_plan: source == LimitSource::None && self.tenant.plan_slug.is_empty(),
             valid_until: NEVER,
         };
         let own = self.limits.iter().map(|(key, most)| limit(key, *most, LimitSource::Override));
         let missing = BUILT_IN.iter().filter(|(key, _)| !self.limits.contains_key(*key));
         own.chain(missing.map(|(key, _)| limit(key, None, LimitSource::None))).collect()
+    }
+
+    /// What a limit counts, if there is such a limit.
+    pub(super) fn kind_of(&self, key: &str) -> Option<LimitKind> {
+        let built_in = BUILT_IN.iter().find(|(it, _)| *it == key).map(|(_, kind)| *kind);
+        let own = || self.limits.contains_key(key).then_some(LimitKind::Level);
+        let monthly = self.monthly.contains(key).then_some(LimitKind::Monthly);
+        monthly.or(built_in).or_else(own)
     }
 
     pub(super) fn judge(&self, module: &str, now: Micros) -> (Reason, Micros) {

@@ -1,21 +1,22 @@
-//! What the double counts: the keys of each meter, whose sums are the counters.
+//! What the double counts.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
-    time::Duration,
-};
+mod leases;
+mod meter;
+mod over_time;
+
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 use prost_types::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
 
+use self::meter::{Counter, Meter, Taken};
 use super::asked::Asked;
 use crate::{
     LimitAnswer, LimitDecision, LimitEnforcement, LimitKind, LimitReason, Reason, Reconciled,
     Reservation, Reserve,
-    clock::{Micros, date, micros},
+    clock::{Micros, date},
     convert,
     limit::Wanted,
     usage::{MOST, Range, UsageState, is_key},
@@ -24,130 +25,22 @@ use crate::{
 /// As the real server's.
 const HOLDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
-/// What was taken under each key, by tenant and meter.
-pub(super) type Usage = HashMap<(Uuid, String), Meter>;
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    /// By tenant and meter.
+    meters: HashMap<(Uuid, String), Meter>,
+    /// The last message of each producer.
+    producers: HashMap<Uuid, u64>,
+}
 
 /// A year and a month, UTC; `None`: a level.
 type Period = Option<(i32, u32)>;
 
-#[derive(Debug, Default)]
-pub(super) struct Meter(BTreeMap<String, Row>);
-
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    period: Period,
-    asked: i64,
-    amount: i64,
-    state: State,
-    changed_at: Micros,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Counted,
-    Held(Micros),
-    Released,
-}
-
-/// What there is of a counter.
-#[derive(Clone, Copy, Default)]
-struct Counter {
-    used: i64,
-    held: i64,
-}
-
-/// What became of a request to take.
-enum Taken {
-    Granted { amount: i64, repeated: bool },
-    Refused,
-    Conflict,
-}
-
-impl Meter {
-    /// Holds that have run out are given back.
-    fn give_back_until(&mut self, now: Micros) {
-        for row in self.0.values_mut() {
-            if matches!(row.state, State::Held(until) if until <= now) {
-                (row.state, row.changed_at) = (State::Released, now);
-            }
-        }
-    }
-
-    fn counter(&self, period: Period) -> Counter {
-        let mut counter = Counter::default();
-        for row in self.0.values().filter(|row| row.period == period) {
-            match row.state {
-                State::Counted => counter.used += row.amount,
-                State::Held(_) => counter.held += row.amount,
-                State::Released => {}
-            }
-        }
-        counter
-    }
-
-    /// `most`: what may be taken of it.
-    fn reserve(&mut self, wanted: &Reserve, most: i64, period: Period, now: Micros) -> Taken {
-        if let Some(row) = self.0.get_mut(&wanted.key)
-            && row.state != State::Released
-        {
-            if row.asked != wanted.amount {
-                return Taken::Conflict;
-            }
-            if wanted.hold_for.is_none() {
-                (row.state, row.changed_at) = (State::Counted, now);
-            }
-            return Taken::Granted { amount: row.amount, repeated: true };
-        }
-        let amount = if wanted.partial { wanted.amount.min(most) } else { wanted.amount };
-        if amount <= 0 || amount > most {
-            return Taken::Refused;
-        }
-        let until = wanted.hold_for.map(|hold| State::Held(now.saturating_add(micros(hold))));
-        let state = until.unwrap_or(State::Counted);
-        let row = Row { period, asked: wanted.amount, amount, state, changed_at: now };
-        self.0.insert(wanted.key.clone(), row);
-        Taken::Granted { amount, repeated: false }
-    }
-
-    fn release(&mut self, key: &str, only_held: bool, now: Micros) -> i64 {
-        match self.0.get_mut(key) {
-            Some(row) if only_held && !matches!(row.state, State::Held(_)) => 0,
-            Some(row) if row.state != State::Released => {
-                (row.state, row.changed_at) = (State::Released, now);
-                row.amount
-            }
-            _ => 0,
-        }
-    }
-
-    /// How many were not counted and are now, and how many were and are no longer there.
-    fn reconcile(&mut self, range: &Range, as_of: Micros, now: Micros) -> (i64, i64) {
-        let Range { after, up_to, keys } = range;
-        let is_meant = |key: &String| key > after && (up_to.is_empty() || key <= up_to);
-        let (mut counted, mut released) = (0, 0);
-        for (key, row) in self.0.iter_mut().filter(|(key, _)| is_meant(key)) {
-            let is_gone = row.state == State::Counted && row.changed_at <= as_of;
-            if is_gone && !keys.contains(key) {
-                (row.state, row.changed_at) = (State::Released, now);
-                released += 1;
-            }
-        }
-        for key in keys {
-            match self.0.get_mut(key) {
-                Some(row) if row.state == State::Counted => {}
-                Some(row) if row.state == State::Released && row.changed_at > as_of => {}
-                Some(row) if row.state != State::Released => {
-                    (row.state, row.changed_at) = (State::Counted, now);
-                }
-                _ => {
-                    let state = State::Counted;
-                    let row = Row { period: None, asked: 1, amount: 1, state, changed_at: now };
-                    self.0.insert(key.clone(), row);
-                    counted += 1;
-                }
-            }
-        }
-        (counted, released)
+#[cfg(test)]
+impl Usage {
+    pub(super) fn forget_producers(&mut self) {
+        self.producers.clear();
     }
 }
 
@@ -168,7 +61,7 @@ impl Asked {
             return Ok(refused(denied));
         }
         let mut usage = self.known.usage.lock();
-        let meter = usage.entry((tenant, wanted.meter.clone())).or_default();
+        let meter = usage.meters.entry((tenant, wanted.meter.clone())).or_default();
         meter.give_back_until(now);
         let period = period(limit.kind, now);
         let before = meter.counter(period);
@@ -209,7 +102,7 @@ impl Asked {
             return Err(Status::invalid_argument("key is none"));
         }
         let mut usage = self.known.usage.lock();
-        let Some(meter) = usage.get_mut(&(tenant, meter.to_owned())) else { return Ok(0) };
+        let Some(meter) = usage.meters.get_mut(&(tenant, meter.to_owned())) else { return Ok(0) };
         meter.give_back_until(now);
         Ok(meter.release(key, only_held, now))
     }
@@ -230,7 +123,7 @@ impl Asked {
             return Err(Status::failed_precondition("only a level can be reconciled"));
         }
         let mut usage = self.known.usage.lock();
-        let rows = usage.entry((tenant, meter.to_owned())).or_default();
+        let rows = usage.meters.entry((tenant, meter.to_owned())).or_default();
         rows.give_back_until(now);
         let as_of = convert::instant(Some(as_of)).unwrap_or(now);
         let (counted, released) = rows.reconcile(range, as_of, now);
