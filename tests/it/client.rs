@@ -15,6 +15,7 @@ mod resolve;
 mod tenant_db;
 mod usage;
 mod usage_counted;
+mod usage_leased;
 mod usage_recorded;
 
 use std::time::{Duration, Instant};

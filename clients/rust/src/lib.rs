@@ -62,6 +62,6 @@ pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};
 pub use usage::{
-    Lease, Reconciled, Reservation, ReservationGuard, Reserve, Unsettled,
+    Lease, LeasedUsage, Reconciled, Reservation, ReservationGuard, Reserve, Unsettled,
     UsageCounters, UsageEvent, UsageGranularity, UsageHistory, UsageOutcome, UsageQuery, UsageSpan,
 };

@@ -4,6 +4,7 @@ mod counters;
 mod guard;
 mod history;
 mod lease;
+mod leased;
 mod quiet;
 mod ranges;
 mod record;
@@ -18,6 +19,7 @@ pub use self::{
     guard::ReservationGuard,
     history::{UsageGranularity, UsageHistory, UsageQuery, UsageSpan},
     lease::{Lease, Unsettled},
+    leased::LeasedUsage,
     record::{UsageEvent, UsageOutcome},
 };
 pub(crate) use self::{

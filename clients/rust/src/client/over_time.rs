@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Entitlements;
 use crate::{
-    Error, UsageCounters, UsageEvent, UsageHistory, UsageOutcome, UsageQuery,
+    Error, Lease, LeasedUsage, UsageCounters, UsageEvent, UsageHistory, UsageOutcome, UsageQuery,
 };
 
 impl Entitlements {
@@ -41,6 +41,16 @@ impl Entitlements {
     /// [`Error::Refused`] with FAILED_PRECONDITION where there is no tokio runtime.
     pub fn counters(&self, interval: Duration) -> Result<UsageCounters, Error> {
         Ok(UsageCounters::start(Arc::clone(&self.core), runtime()?, interval))
+    }
+
+    /// Takes of this tenant's limit from slices that are held in this process, so that most takes ask
+    /// nobody, and none goes beyond the limit. The first slice is asked for with the first take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with FAILED_PRECONDITION where there is no tokio runtime.
+    pub fn leased(&self, tenant: Uuid, lease: Lease) -> Result<LeasedUsage, Error> {
+        Ok(LeasedUsage::new(Arc::clone(&self.core), runtime()?, tenant, lease))
     }
 
     /// What was used of a monthly meter over time: reserved, leased and spent, recorded and added up.
