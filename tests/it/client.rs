@@ -16,6 +16,7 @@ mod tenant_db;
 mod usage;
 mod usage_counted;
 mod usage_leased;
+mod usage_outage;
 mod usage_recorded;
 
 use std::time::{Duration, Instant};

@@ -59,7 +59,7 @@ impl Entitlements {
             config.capacity,
             config.clock.clone(),
         );
-        let core = Arc::new(core);
+        let core = Arc::new(core.with_usage_outage(config.usage_outage));
         let watching =
             if config.watch { Watching::start(Arc::clone(&core)) } else { Watching::nobody(false) };
         Ok(Self::of(core, watching))

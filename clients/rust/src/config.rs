@@ -1,8 +1,11 @@
 //! How a client is set up.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use crate::clock::{Clock, ManualClock};
+use crate::{
+    UsageOutage,
+    clock::{Clock, ManualClock},
+};
 
 /// What is answered while the server cannot be asked. There is no default: you choose when you make
 /// a client.
@@ -42,6 +45,7 @@ pub struct Config {
     pub(crate) tls: Option<Tls>,
     pub(crate) traceparent: Option<Traceparent>,
     pub(crate) watch: bool,
+    pub(crate) usage_outage: HashMap<String, UsageOutage>,
     pub(crate) clock: Clock,
 }
 
@@ -78,6 +82,7 @@ impl Config {
             tls: None,
             traceparent: None,
             watch: true,
+            usage_outage: HashMap::new(),
             clock: Clock::System,
         }
     }
@@ -164,6 +169,14 @@ impl Config {
     /// programs, such as a command.
     pub fn without_watch(mut self) -> Self {
         self.watch = false;
+        self
+    }
+
+    /// What becomes of [`reserve`](crate::Entitlements::reserve), and of a lease's
+    /// [`take`](crate::LeasedUsage::take), of this meter while the server cannot be asked. Default: it is
+    /// an error.
+    pub fn usage_outage(mut self, meter: impl Into<String>, rule: UsageOutage) -> Self {
+        self.usage_outage.insert(meter.into(), rule);
         self
     }
 

@@ -3,9 +3,10 @@
 mod features;
 mod limits;
 mod usage;
+mod usage_outage;
 mod who;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
@@ -13,9 +14,9 @@ use tonic::Status;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-pub(crate) use self::{features::Named, limits::LimitOf};
+pub(crate) use self::{features::Named, limits::LimitOf, usage_outage::Allowed};
 use crate::{
-    Answer, Error, FeatureAnswer, LimitEnforcement, OnOutage, Resolved,
+    Answer, Error, FeatureAnswer, LimitEnforcement, OnOutage, Resolved, UsageOutage,
     ask::{Ask, Judged, Listed},
     clock::Clock,
     counters::Counters,
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) gate: Gate,
     key: Key,
     pub(crate) outage: Outage,
+    allowed: Allowed,
     /// What was last heard of it, of whichever tenant: it is the server's.
     enforcement: Mutex<LimitEnforcement>,
     lists: Flights<Question<Uuid>, List>,
@@ -77,6 +79,7 @@ impl Core {
             ask,
             on_outage,
             outage: Outage::default(),
+            allowed: Allowed::default(),
             enforcement: Mutex::default(),
             gate: Gate::default(),
             key: Key::random(),
@@ -85,6 +88,11 @@ impl Core {
             features: Flights::new(),
             resolved: Flights::new(),
         }
+    }
+
+    /// The same, with rules for meters while the server does not answer.
+    pub(crate) fn with_usage_outage(self, rules: HashMap<String, UsageOutage>) -> Self {
+        Self { allowed: Allowed::new(rules), ..self }
     }
 
     pub(crate) fn server(&self) -> &dyn Ask {

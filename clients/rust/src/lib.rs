@@ -63,5 +63,6 @@ pub use serde_json::Value;
 pub use tenant_db::{TenantDb, TenantDbError};
 pub use usage::{
     Lease, LeasedUsage, Reconciled, Reservation, ReservationGuard, Reserve, Unsettled,
-    UsageCounters, UsageEvent, UsageGranularity, UsageHistory, UsageOutcome, UsageQuery, UsageSpan,
+    UsageCounters, UsageEvent, UsageGranularity, UsageHistory, UsageOutage, UsageOutcome,
+    UsageQuery, UsageSpan,
 };

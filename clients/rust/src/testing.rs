@@ -52,7 +52,7 @@ use self::{
     usage::Usage,
 };
 use crate::{
-    Entitlements, LimitEnforcement, OnOutage, Reason, Tenant, Value,
+    Entitlements, LimitEnforcement, OnOutage, Reason, Tenant, UsageOutage, Value,
     ask::Event,
     changes::{hear, lose},
     clock::{Clock, Micros, NEVER},
@@ -124,13 +124,28 @@ impl Double {
 
     /// A client of it, with this rule for outages.
     pub fn client(&self, on_outage: OnOutage) -> Entitlements {
+        self.client_with(on_outage, HashMap::new())
+    }
+
+    /// The same, with rules for meters while the server does not answer.
+    pub fn client_with_usage_outage<'a>(
+        &self,
+        on_outage: OnOutage,
+        rules: impl IntoIterator<Item = (&'a str, UsageOutage)>,
+    ) -> Entitlements {
+        let rules = rules.into_iter().map(|(meter, rule)| (meter.to_owned(), rule));
+        self.client_with(on_outage, rules.collect())
+    }
+
+    fn client_with(
+        &self,
+        on_outage: OnOutage,
+        rules: HashMap<String, UsageOutage>,
+    ) -> Entitlements {
         let asked = Asked { clock: self.clock.clone(), known: Arc::clone(&self.known) };
-        let core = Arc::new(Core::new(
-            Arc::new(asked),
-            on_outage,
-            CAPACITY,
-            Clock::Manual(self.clock.clone()),
-        ));
+        let clock = Clock::Manual(self.clock.clone());
+        let core = Core::new(Arc::new(asked), on_outage, CAPACITY, clock);
+        let core = Arc::new(core.with_usage_outage(rules));
         if !self.known.is_dark.load(Ordering::SeqCst) {
             open(&core);
         }

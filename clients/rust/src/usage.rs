@@ -5,6 +5,7 @@ mod guard;
 mod history;
 mod lease;
 mod leased;
+mod outage;
 mod quiet;
 mod ranges;
 mod record;
@@ -20,10 +21,12 @@ pub use self::{
     history::{UsageGranularity, UsageHistory, UsageQuery, UsageSpan},
     lease::{Lease, Unsettled},
     leased::LeasedUsage,
+    outage::UsageOutage,
     record::{UsageEvent, UsageOutcome},
 };
 pub(crate) use self::{
     lease::{Acquire, Granted, Settle},
+    quiet::Quiet,
     ranges::{Range, ranges},
     record::{Message, first_of},
     sums::{Of, Sums},
@@ -137,6 +140,7 @@ pub struct Reservation {
     pub(crate) granted: bool,
     pub(crate) amount: i64,
     pub(crate) repeated: bool,
+    pub(crate) by_outage_rule: bool,
     pub(crate) state: UsageState,
 }
 
@@ -175,6 +179,12 @@ impl Reservation {
     /// it is too where an answer was lost and the library has asked again.
     pub fn is_repeated(&self) -> bool {
         self.repeated
+    }
+
+    /// Was it granted by the meter's [`UsageOutage`], because the server did not answer? Then nothing is
+    /// known of the counter, and it is recorded later.
+    pub fn by_outage_rule(&self) -> bool {
+        self.by_outage_rule
     }
 
     /// Why it is not granted; else how the counter stands to the limit, or would if that were

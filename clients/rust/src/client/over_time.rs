@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use tonic::Status;
 use uuid::Uuid;
 
 use super::Entitlements;
 use crate::{
     Error, Lease, LeasedUsage, UsageCounters, UsageEvent, UsageHistory, UsageOutcome, UsageQuery,
+    usage::persist,
 };
 
 impl Entitlements {
@@ -51,6 +52,18 @@ impl Entitlements {
     /// [`Error::Refused`] with FAILED_PRECONDITION where there is no tokio runtime.
     pub fn leased(&self, tenant: Uuid, lease: Lease) -> Result<LeasedUsage, Error> {
         Ok(LeasedUsage::new(Arc::clone(&self.core), runtime()?, tenant, lease))
+    }
+
+    /// Records what was allowed in an outage by a meter's [`UsageOutage`](crate::UsageOutage), for that
+    /// long at most: at the end of a process. While it runs that is done in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the server did not answer in time, and [`Error::Refused`] for a caller
+    /// that may not count. What was not recorded waits, and is tried again while the process runs.
+    pub async fn record_allowed(&self, within: Duration) -> Result<(), Error> {
+        let late = |_| Err(Status::deadline_exceeded("not all of it was recorded").into());
+        timeout(within, persist(|| self.core.record_allowed())).await.unwrap_or_else(late)
     }
 
     /// What was used of a monthly meter over time: reserved, leased and spent, recorded and added up.

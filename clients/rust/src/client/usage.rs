@@ -25,8 +25,9 @@ impl Entitlements {
     /// # Errors
     ///
     /// [`Error::Unavailable`] in an outage, and if another transaction holds the counter for long or
-    /// too many wait: no rule grants or denies. It may have been counted: ask again with the same key,
-    /// or [`release`](Self::release) it. [`Error::Refused`] with ALREADY_EXISTS if the key took another
+    /// too many wait: [`OnOutage`](crate::OnOutage) grants or denies nothing here. It may have been
+    /// counted: ask again with the same key, or [`release`](Self::release) it. Where the meter's
+    /// [`UsageOutage`](crate::UsageOutage) allows it, an outage is no error: it is granted and marked. [`Error::Refused`] with ALREADY_EXISTS if the key took another
     /// amount, with INVALID_ARGUMENT, with UNIMPLEMENTED from a server that is older than usage, and
     /// for a caller that may not count.
     pub async fn reserve(&self, tenant: Uuid, wanted: Reserve) -> Result<Reservation, Error> {

@@ -42,7 +42,13 @@ pub(crate) fn reserve_request(
 pub(crate) fn reserved(response: ReserveUsageResponse) -> Result<Reservation, Status> {
     let ReserveUsageResponse { granted, granted_amount, repeated_request, state } = response;
     let state = self::state(state)?;
-    Ok(Reservation { granted, amount: granted_amount, repeated: repeated_request, state })
+    Ok(Reservation {
+        granted,
+        amount: granted_amount,
+        repeated: repeated_request,
+        by_outage_rule: false,
+        state,
+    })
 }
 
 pub(crate) fn reconcile_request(

@@ -1,4 +1,5 @@
-//! Counting: always the server's, and no outage rule stands in for it.
+//! Counting: always the server's. The rule of a meter may stand in for it, and what that has allowed
+//! is recorded later.
 
 use std::sync::Arc;
 
@@ -23,8 +24,18 @@ impl Core {
         tenant: Uuid,
         wanted: Reserve,
     ) -> Result<Reservation, Error> {
-        self.take_turn()?;
-        self.reserve_at_once(tenant, wanted).await
+        if self.allowed.allows(&wanted.meter) && self.is_outage_known() {
+            self.probe_list(tenant, 0);
+            let status = Status::unavailable("it did not answer a moment ago");
+            return self.reserve_by_rule(tenant, wanted, status);
+        }
+        match self.take_turn() {
+            Ok(()) => self.reserve_at_once(tenant, wanted).await,
+            Err(status) if self.allowed.allows(&wanted.meter) => {
+                self.reserve_by_rule(tenant, wanted, status)
+            }
+            Err(status) => Err(status.into()),
+        }
     }
 
     /// While the server is known not to answer, nobody waits for it, and nothing is sent.
@@ -69,11 +80,22 @@ impl Core {
 
     /// The same, whatever is known of an outage.
     pub(crate) async fn reserve_at_once(
-        &self,
+        self: &Arc<Self>,
         tenant: Uuid,
         wanted: Reserve,
     ) -> Result<Reservation, Error> {
-        self.counted(self.ask.reserve(tenant, wanted)).await
+        let by_rule = self.allowed.allows(&wanted.meter).then(|| wanted.clone());
+        match (self.counted(self.ask.reserve(tenant, wanted)).await, by_rule) {
+            (Err(Error::Unavailable(status)), Some(wanted)) => {
+                self.reserve_by_rule(tenant, wanted, status)
+            }
+            (answer, _) => {
+                if answer.is_ok() {
+                    self.counters.usage.server.increment(1);
+                }
+                answer
+            }
+        }
     }
 
     /// Takes a slice.
@@ -96,7 +118,10 @@ impl Core {
         key: &str,
         only_held: bool,
     ) -> Result<i64, Error> {
-        self.counted(self.ask.release(tenant, meter, key, only_held)).await
+        // What was allowed in an outage is not counted yet, or was, and nobody heard of it.
+        let allowed = if only_held { 0 } else { self.allowed.take_back(tenant, meter, key).await };
+        let released = self.counted(self.ask.release(tenant, meter, key, only_held)).await?;
+        Ok(released.max(allowed))
     }
 
     /// Puts a level right, one range after the other.

@@ -52,7 +52,13 @@ impl Asked {
     ) -> Result<Reservation, Status> {
         let now = self.now()?;
         verify(wanted)?;
-        let refused = |state| Reservation { granted: false, amount: 0, repeated: false, state };
+        let refused = |state| Reservation {
+            granted: false,
+            amount: 0,
+            repeated: false,
+            by_outage_rule: false,
+            state,
+        };
         let limit = self.limit_at(now, tenant, &wanted.meter)?;
         if matches!(limit.reason, LimitReason::TenantDenied | LimitReason::NotFound) {
             return Ok(refused(state(&wanted.meter, limit, Counter::default(), 0, None)));
@@ -81,7 +87,7 @@ impl Asked {
         let state = UsageState { remaining, ..state };
         match taken {
             Taken::Granted { amount, repeated } => {
-                Ok(Reservation { granted: true, amount, repeated, state })
+                Ok(Reservation { granted: true, amount, repeated, by_outage_rule: false, state })
             }
             Taken::Refused => Ok(refused(state)),
             Taken::Conflict => {

@@ -84,7 +84,8 @@ impl LeasedUsage {
     ///
     /// [`Error::NotReserved`] where there is not so much left, or the tenant or the module is denied:
     /// the refusal of [`reserve`](crate::Entitlements::reserve). [`Error::Unavailable`] in an outage,
-    /// once the slice is spent or over; it may have been counted. [`Error::Refused`] as `reserve`.
+    /// once the slice is spent or over, unless the meter's [`UsageOutage`](crate::UsageOutage) allows it;
+    /// it may have been counted. [`Error::Refused`] as `reserve`.
     pub async fn take(&self, amount: i64) -> Result<(), Error> {
         if self.take_held(amount) {
             return Ok(());
