@@ -142,7 +142,7 @@ impl Double {
         on_outage: OnOutage,
         rules: HashMap<String, UsageOutage>,
     ) -> Entitlements {
-        let asked = Asked { clock: self.clock.clone(), known: Arc::clone(&self.known) };
+        let asked = self.server();
         let clock = Clock::Manual(self.clock.clone());
         let core = Core::new(Arc::new(asked), on_outage, CAPACITY, clock);
         let core = Arc::new(core.with_usage_outage(rules));
@@ -151,6 +151,11 @@ impl Double {
         }
         self.clients.lock().push(Arc::downgrade(&core));
         Entitlements::of(core, Watching::nobody(true))
+    }
+
+    /// What its clients ask.
+    fn server(&self) -> Asked {
+        Asked { clock: self.clock.clone(), known: Arc::clone(&self.known) }
     }
 
     /// There is such a tenant. One that is only allowed or denied something is active, and named

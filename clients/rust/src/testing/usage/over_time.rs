@@ -191,3 +191,6 @@ fn span_of(granularity: UsageGranularity, at: DateTime<Utc>) -> (DateTime<Utc>, 
     let start = at - TimeDelta::microseconds(into);
     (start, start + TimeDelta::minutes(minutes))
 }
+
+#[cfg(test)]
+mod tests;

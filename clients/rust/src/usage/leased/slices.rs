@@ -197,3 +197,66 @@ impl Slices {
         self.over.extend(pending.map(|id| Spent { id, amount: 0 }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::LimitReason;
+
+    /// Whatever happens in whichever order: of no slice is more spent than was granted, nor after its
+    /// time, and what was taken is what is settled.
+    #[test]
+    fn what_is_taken_is_what_is_settled_and_no_slice_gives_more_than_it_was_granted() {
+        for seed in 0..2_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (mut slices, mut granted) = (Slices::default(), HashMap::new());
+            let (mut now, mut taken, mut settled) = (0, 0, 0);
+            let mut sent = None;
+            for _ in 0..random.usize(1..200) {
+                match random.u32(0..20) {
+                    0..12 => {
+                        let amount = random.i64(-1..6);
+                        if slices.take(amount, now) {
+                            assert!(amount > 0);
+                            taken += amount;
+                        }
+                    }
+                    12..15 if sent.is_none() && slices.begin_renewing(now) => sent = Some(now),
+                    15..17 => {
+                        if let Some(sent) = sent.take() {
+                            let (id, amount) =
+                                (Uuid::from_u128(random.u128(..)), random.i64(1..30));
+                            granted.insert(id, (amount, sent + 100));
+                            let told = Granted { amount, ttl: 100, reason: LimitReason::Within };
+                            slices.put(Slice::new(id, told, sent), now);
+                            slices.tasks.is_renewing = false;
+                        }
+                    }
+                    17 => _ = slices.until_over(now),
+                    18 if random.u32(0..30) == 0 => slices.close(),
+                    18 => settled += settle(&mut slices, &granted),
+                    _ => now += random.i64(0..40),
+                }
+                let current = slices.current;
+                if current.is_held() && now < current.end {
+                    assert!(now < granted[&current.id].1, "the server counts it as held");
+                }
+            }
+            slices.close();
+            settled += settle(&mut slices, &granted);
+            assert_eq!(taken, settled, "seed {seed}");
+            assert!(!slices.take(1, now) && !slices.begin_renewing(now));
+        }
+    }
+
+    fn settle(slices: &mut Slices, granted: &HashMap<Uuid, (i64, Micros)>) -> i64 {
+        let over = slices.over.drain(..);
+        over.map(|Spent { id, amount }| {
+            assert!((0..=granted[&id].0).contains(&amount));
+            amount
+        })
+        .sum()
+    }
+}
