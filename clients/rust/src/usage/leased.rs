@@ -139,7 +139,8 @@ impl Leasing {
             return Err(Error::Refused(Status::invalid_argument(message)));
         }
         // Where slices are too small for all who wait, nobody waits for ever.
-        for _ in 0..if amount <= self.lease.size { MOST_WAITS } else { 0 } {
+        let waits = if amount <= self.lease.size { MOST_WAITS } else { 0 };
+        for _ in 0..waits {
             let renewed = self.renewed.notified();
             tokio::pin!(renewed);
             // From now on no news is missed.
@@ -151,6 +152,10 @@ impl Leasing {
                 break;
             }
             renewed.await;
+        }
+        // It may have come in between.
+        if self.take_held(amount) {
+            return Ok(());
         }
         let Lease { meter, module, .. } = &self.lease;
         let one = Reserve::new(meter.as_str(), Uuid::new_v4().to_string());
