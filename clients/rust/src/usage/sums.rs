@@ -43,7 +43,12 @@ impl From<Of<'_>> for Name {
 
 impl Equivalent<Name> for Of<'_> {
     fn equivalent(&self, name: &Name) -> bool {
-        self.tenant == name.tenant && *self.meter == *name.meter && *self.module == *name.module
+        // Nothing is compared with nothing by a masked load from an address that is none: 140 ns.
+        let is_module = match (self.module.is_empty(), name.module.is_empty()) {
+            (false, false) => *self.module == *name.module,
+            (one, other) => one == other,
+        };
+        self.tenant == name.tenant && is_module && *self.meter == *name.meter
     }
 }
 
