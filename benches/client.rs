@@ -1,6 +1,7 @@
 //! What a check costs a service that asks through the Rust library: held, against asking the
 //! server; on one core and on two; of a module, a feature and a limit; what a held tenant takes up,
-//! and that nothing is allocated on the way to a grant, or to a feature that is on.
+//! and that nothing is allocated on the way to a grant, or to a feature that is on. And what it costs to
+//! take of a slice that is held, and to add to a counter.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,11 +22,12 @@ use std::{
 };
 
 use common::{MODULES, Process, process, quartiles};
-use entitlement_client::{Config, Credentials, Entitlements, OnOutage};
+use entitlement_client::{Config, Credentials, Entitlements, Lease, OnOutage, Reserve};
 use entitlementd::proto::v1::CheckModuleRequest;
 use futures_util::{StreamExt, stream};
 use sqlx::{Connection, SqliteConnection};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 #[global_allocator]
@@ -38,6 +40,7 @@ const CALLS: usize = 2_000;
 /// No more than are held by default.
 const RESOLVED: usize = 5_000;
 const ROUNDS: usize = 9;
+const METER: &str = "transactions_monthly";
 /// What is asked for so soon after a stream has opened is held for its `max_age` only.
 const SETTLING: Duration = Duration::from_secs(4);
 /// What each module has: on, on with a value, and off.
@@ -165,6 +168,66 @@ fn main() {
         })
     });
     println!("asking the server instead, one after another: {remote:.0} ns");
+    count(&runtime, &client, &ids[..HOT]);
+}
+
+/// What it costs to take of a slice that is held, and to add to a counter.
+fn count(runtime: &Runtime, client: &Entitlements, hot: &[Uuid]) {
+    let never = Duration::from_secs(600);
+    let lease = Lease::new(METER).size(1_000_000_000).ttl(never);
+    let leased = runtime.block_on(async { client.leased(hot[0], lease) }).unwrap();
+    let counters = runtime.block_on(async { client.counters(never) }).unwrap();
+    runtime.block_on(leased.take(1)).unwrap();
+    println!("\nnanoseconds, {ROUNDS} rounds of {CHECKS}: median (quartiles)\n");
+    let row = |name: &str, threads: usize, cost: &(dyn Fn() + Sync)| {
+        let round = || {
+            timed(CHECKS * threads, || {
+                thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(cost)));
+            })
+        };
+        let [low, median, high] = quartiles(&(0..ROUNDS).map(|_| round()).collect::<Vec<_>>());
+        println!("{name:<32}{:>24}", format!("{median:.0} ({low:.0} to {high:.0})"));
+    };
+    let take_held = || (0..CHECKS).for_each(|_| assert!(leased.take_held(1)));
+    let take = || {
+        runtime.block_on(async {
+            for _ in 0..CHECKS {
+                leased.take(1).await.unwrap();
+            }
+        });
+    };
+    let one_sum = || (0..CHECKS).for_each(|_| counters.add(hot[0], METER, 1, ""));
+    let many_sums = || {
+        (0..CHECKS).for_each(|number| counters.add(hot[number % HOT], METER, 1, MODULES[0]));
+    };
+    row("take_held", 1, &take_held);
+    row("take, awaited", 1, &take);
+    row("take_held, two threads, one slice", 2, &take_held);
+    row("add, one sum", 1, &one_sum);
+    row("add, 100 sums", 1, &many_sums);
+    row("add, two threads, one sum", 2, &one_sum);
+    row("add, two threads, 100 sums", 2, &many_sums);
+    let region = Region::new(ALLOCATOR);
+    take_held();
+    let taken = region.change().allocations;
+    let region = Region::new(ALLOCATOR);
+    many_sums();
+    println!(
+        "\nallocations of 1 000 000 takes: {taken}, and adds: {}",
+        region.change().allocations
+    );
+    let remote = timed(CALLS, || {
+        runtime.block_on(async {
+            for number in 0..CALLS {
+                let one = Reserve::new(METER, format!("o-{number}"));
+                assert!(client.reserve(hot[1], one).await.unwrap().granted());
+            }
+        });
+    });
+    println!("reserving at the server instead, one after another: {remote:.0} ns");
+    runtime.block_on(leased.close(Duration::from_secs(5))).unwrap();
+    runtime.block_on(counters.close(Duration::from_secs(5))).unwrap();
+    assert_eq!((counters.dropped(), counters.refused()), (0, 0));
 }
 
 async fn serve(url: &str) -> (Process, String) {
