@@ -68,9 +68,9 @@ on_both! {
     async fn a_correction_takes_back_what_it_names(world: World) {
         let client = &world.client;
         let correction = |key: &str, amount| event(key).amount(amount).corrects("o-1");
-        let outcomes = client.record([event("o-1").amount(8), correction("c-1", -3), correction("c-2", -6)]).await.unwrap();
+        let outcomes = client.record([event("o-1").amount(8), correction("c-1", 3), correction("c-2", 6)]).await.unwrap();
         assert_eq!(outcomes, [UsageOutcome::Counted, UsageOutcome::Counted, UsageOutcome::NothingToCorrect]);
-        assert_eq!(client.record([correction("c-1", -3)]).await.unwrap(), [UsageOutcome::Repeated]);
+        assert_eq!(client.record([correction("c-1", 3)]).await.unwrap(), [UsageOutcome::Repeated]);
         assert_eq!(used(client).await, 5);
         world.server.database.verify_usage().await;
     }

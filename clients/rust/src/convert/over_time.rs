@@ -25,6 +25,8 @@ pub(crate) fn record_request(Message { events, producer }: Message) -> RecordUsa
 
 fn event(event: UsageEvent) -> wire::UsageEvent {
     let UsageEvent { tenant, meter, key, amount, module, at, corrects } = event;
+    // On the wire what takes back is below zero.
+    let amount = if corrects.is_empty() { amount } else { amount.saturating_neg() };
     wire::UsageEvent {
         key,
         tenant_id: tenant.to_string(),

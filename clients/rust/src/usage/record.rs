@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 160 * 1024;
 /// }
 ///
 /// fn taken_back(tenant: Uuid, receipt: &str) -> UsageEvent {
-///     UsageEvent::new(tenant, "transactions_monthly", format!("void-{receipt}")).amount(-1).corrects(receipt)
+///     UsageEvent::new(tenant, "transactions_monthly", format!("void-{receipt}")).corrects(receipt)
 /// }
 /// # drop((sold(Uuid::nil(), "7", DateTime::UNIX_EPOCH), taken_back(Uuid::nil(), "7")));
 /// ```
@@ -58,7 +58,7 @@ impl UsageEvent {
         }
     }
 
-    /// How much, 1 to 10^12; with [`corrects`](Self::corrects) the same below zero. Default 1.
+    /// How much, 1 to 10^12; with [`corrects`](Self::corrects) how much is taken back. Default 1.
     pub fn amount(mut self, amount: i64) -> Self {
         self.amount = amount;
         self
@@ -79,7 +79,7 @@ impl UsageEvent {
     }
 
     /// The key that this takes back, in part or whole, from the day and the month that it was counted
-    /// in. The amount is below zero then. The caller needs the service "usage-corrections".
+    /// in. The module must be that of the key. The caller needs the service "usage-corrections".
     pub fn corrects(mut self, key: impl Into<String>) -> Self {
         self.corrects = key.into();
         self
@@ -118,7 +118,7 @@ pub enum UsageOutcome {
     Invalid,
     /// The caller may not count this, or may not correct.
     NotAllowed,
-    /// So much is not left of what it corrects.
+    /// So much is not left of what it corrects, for this module.
     NothingToCorrect,
 }
 

@@ -10,7 +10,7 @@ use super::{
     period, resets_at,
 };
 use crate::{
-    LimitEnforcement, LimitReason, Reserve,
+    LimitEnforcement, LimitKind, LimitReason, Reserve,
     clock::{Micros, micros},
     limit::Wanted,
     testing::asked::Asked,
@@ -38,6 +38,9 @@ impl Asked {
         let wanted = Reserve::new(meter.as_str(), "").module(module.as_str());
         if let Some(denied) = self.module_denial(now, *tenant, &wanted, limit.enforcement)? {
             return Ok(nothing(denied.reason));
+        }
+        if limit.kind != LimitKind::Monthly {
+            return Err(Status::failed_precondition("only a monthly meter has leases"));
         }
         let period = period(limit.kind, now);
         let mut usage = self.known.usage.lock();

@@ -183,7 +183,7 @@ impl Meter {
         let (mut counted, mut released) = (0, 0);
         for (key, row) in self.rows.iter_mut().filter(|(key, _)| is_meant(key)) {
             let is_gone = row.state == State::Counted && row.changed_at <= as_of;
-            if is_gone && row.lease.is_none() && !keys.contains(key) {
+            if is_gone && !keys.contains(key) {
                 row.end(State::Released, 0, now);
                 released += 1;
             }
@@ -194,6 +194,7 @@ impl Meter {
                 Some(row) if row.state == State::Released && row.changed_at > as_of => {}
                 Some(row) if row.state != State::Released => {
                     row.end(State::Counted, row.amount, now);
+                    counted += 1;
                 }
                 _ => {
                     self.rows.insert(key.clone(), Row::counted(None, 1, now, now));

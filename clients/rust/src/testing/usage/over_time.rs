@@ -59,9 +59,8 @@ impl Asked {
     ) -> Result<UsageOutcome, Status> {
         let UsageEvent { tenant, meter, key, amount, corrects, at, .. } = event;
         let is_named = if has_key { is_key(key) } else { key.is_empty() && corrects.is_empty() };
-        let amount = if corrects.is_empty() { *amount } else { amount.saturating_neg() };
         let at = at.map_or(now, |at| at.timestamp_micros());
-        if !is_named || !(1..=MOST).contains(&amount) {
+        if !is_named || !(1..=MOST).contains(amount) {
             return Ok(UsageOutcome::Invalid);
         } else if self.facts(*tenant, 0)?.is_none() {
             return Ok(UsageOutcome::UnknownTenant);
@@ -76,7 +75,7 @@ impl Asked {
         let rows = usage.meters.entry((*tenant, meter.clone())).or_default();
         rows.give_back_until(now);
         let period = period(LimitKind::Monthly, at);
-        Ok(rows.record(event, Row::counted(period, amount, at, now), now))
+        Ok(rows.record(event, Row::counted(period, *amount, at, now), now))
     }
 
     fn kind_of(&self, tenant: Uuid, meter: &str) -> Option<LimitKind> {
@@ -141,19 +140,12 @@ impl Meter {
             return UsageOutcome::Counted;
         }
         if let Some(there) = self.taken(key) {
-            let is_same = there.asked == row.asked && there.corrects == *corrects;
-            if !is_same || there.lease.is_some() {
-                return UsageOutcome::Conflict;
-            }
-            if matches!(there.state, State::Held(_)) {
-                there.end(State::Counted, there.amount, now);
-            }
-            return UsageOutcome::Repeated;
+            return there.record_again(&row, corrects, now);
         }
         if !corrects.is_empty() {
             let target = self.taken(corrects).filter(|target| {
                 let is_good = target.state == State::Counted && target.lease.is_none();
-                is_good && target.used >= row.amount
+                is_good && target.used >= row.amount && target.module == row.module
             });
             let Some(target) = target else { return UsageOutcome::NothingToCorrect };
             target.use_up(target.used - row.amount, now);
@@ -162,6 +154,23 @@ impl Meter {
         }
         self.rows.insert(key.clone(), row);
         UsageOutcome::Counted
+    }
+}
+
+impl Row {
+    /// What was used of a thing that there is. Of what is held another part may have been used than was
+    /// granted.
+    fn record_again(&mut self, said: &Self, corrects: &str, now: Micros) -> UsageOutcome {
+        let is_same = self.asked == said.asked || self.amount == said.amount;
+        if self.lease.is_some() || self.corrects != corrects {
+            return UsageOutcome::Conflict;
+        } else if !matches!(self.state, State::Held(_)) {
+            return if is_same { UsageOutcome::Repeated } else { UsageOutcome::Conflict };
+        }
+        let was_granted = self.amount == said.amount;
+        (self.asked, self.amount) = (said.asked, said.amount);
+        self.end(State::Counted, said.amount, now);
+        if was_granted { UsageOutcome::Repeated } else { UsageOutcome::Counted }
     }
 }
 

@@ -69,9 +69,9 @@ async fn each_event_has_its_outcome_as_a_servers() {
         UsageEvent::new(Uuid::from_u128(9), ORDERS, "c"),
         dated("d", -35, -1),
         dated("e", 0, 301),
-        event("v").amount(-8).corrects("a"),
-        event("v").amount(-8).corrects("a"),
-        event("w").amount(-13).corrects("a"),
+        event("v").amount(8).corrects("a"),
+        event("v").amount(8).corrects("a"),
+        event("w").amount(13).corrects("a"),
         event("v").amount(8),
     ]);
     assert_eq!(
