@@ -64,7 +64,7 @@ pub use self::{
         UsageArgs, UsageCommand, UsageExportArgs, UsageReconcileArgs, UsageShowArgs,
         UsageVerifyArgs,
     },
-    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, Span},
+    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, NightlyLevel, Span},
 };
 use crate::observability::telemetry::LogFormat;
 

@@ -6,13 +6,12 @@
 //! of their own, so that nobody waits for another's lock.
 
 mod queue;
+mod recording;
+mod refusals;
+mod upkeep;
 
 use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
@@ -21,19 +20,22 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{sleep, timeout},
+    sync::{Semaphore, oneshot},
+    time::timeout,
 };
 
-use self::queue::{Batch, Queue, Waiting};
+pub use self::refusals::Refusal;
+use self::{
+    queue::{Batch, Queue, Waiting},
+    refusals::Refusals,
+};
 use crate::{
     clock::Clock,
-    domain::{Catalogue, Counter, CounterId},
+    domain::{Counter, CounterId, MeterId},
     observability::log_limiter::{LogLimiter, log_limited},
     store::{
-        MessageId, ReconcileRequest, Reconciled, Recording, Store, StoreError, UsageAnswer,
-        UsageOutcome, UsageRequest, UsageSpan, UsageSpans,
-        usage::{Reported, ReportedDay, WrongCounter},
+        ReconcileRequest, Reconciled, Store, StoreError, UsageAnswer, UsageOutcome, UsageRequest,
+        UsageSpan, UsageSpans,
     },
 };
 
@@ -59,18 +61,6 @@ const LOCK_SLICE: Duration = Duration::from_millis(100);
 /// How long a transaction may take in all: a connection may be cut off without a word. Less than a
 /// request may take by default, so that callers are told that they may ask again.
 const PATIENCE: Duration = Duration::from_secs(4);
-
-/// How long a message that is to be recorded waits for its turn.
-const TURN_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long some days may take to be reported, one by one where that is needed.
-const REPORT_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Meters that are passed over at a time while the log is counted.
-const MAX_BUSY: usize = 1_000;
-
-/// The pause between two statements that forget.
-const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 
 /// Why nothing was counted, or nobody knows whether it was.
 #[derive(Clone, Debug, Error)]
@@ -112,6 +102,7 @@ struct Inner {
     /// The turns of those that wait for a lock.
     waiting_to_record: Arc<Semaphore>,
     wrong: AtomicUsize,
+    refusals: Refusals,
 }
 
 impl Usage {
@@ -133,6 +124,7 @@ impl Usage {
             recording,
             waiting_to_record,
             wrong,
+            refusals: Refusals::default(),
         }))
     }
 
@@ -152,52 +144,14 @@ impl Usage {
         answered.await.unwrap_or(Err(UsageError::Abandoned))
     }
 
-    /// A place for a stream that records; `None`: there are too many.
-    pub fn recorder_place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.recorders).try_acquire_owned().ok()
+    /// Remembers a reservation that was refused, for whoever asks why.
+    pub fn refused(&self, meter: &MeterId, refusal: Refusal) {
+        self.0.refusals.add(meter, refusal);
     }
 
-    /// Writes down what was used, and answers once that is committed. What was begun is done also if
-    /// the caller does not wait for the answer.
-    pub async fn record(
-        &self,
-        requests: Vec<UsageRequest>,
-        message: Option<MessageId>,
-    ) -> Result<Recording, UsageError> {
-        let requests = Arc::<[UsageRequest]>::from(requests);
-        let turn = self.turn(&self.0.recording).await.ok_or(UsageError::Overloaded)?;
-        let recorded = self.record_in(turn, &requests, message, Duration::ZERO).await?;
-        if !matches!(recorded, Recording::Locked) {
-            return Ok(recorded);
-        }
-        // Whoever waits for a lock must not keep those waiting who need none.
-        let turn = self.turn(&self.0.waiting_to_record).await.ok_or(UsageError::Locked)?;
-        match self.record_in(turn, &requests, message, self.0.lock_wait).await? {
-            Recording::Locked => Err(UsageError::Locked),
-            recorded => Ok(recorded),
-        }
-    }
-
-    /// A turn; `None`: there was none for too long.
-    async fn turn(&self, turns: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        timeout(TURN_PATIENCE, Arc::clone(turns).acquire_owned()).await.ok()?.ok()
-    }
-
-    async fn record_in(
-        &self,
-        turn: OwnedSemaphorePermit,
-        requests: &Arc<[UsageRequest]>,
-        message: Option<MessageId>,
-        lock_wait: Duration,
-    ) -> Result<Recording, UsageError> {
-        let (inner, requests) = (Arc::clone(&self.0), Arc::clone(requests));
-        let recording = self.0.runtime.spawn(async move {
-            let recording = inner.store.record(&requests, message, lock_wait, inner.clock.now());
-            let recorded = timeout(PATIENCE, recording).await;
-            drop(turn);
-            recorded.unwrap_or(Err(StoreError::TimedOut))
-        });
-        recording.await.unwrap_or(Err(StoreError::TimedOut)).map_err(failed)
+    /// What this server has refused of a meter last, the newest first.
+    pub fn refusals(&self, meter: &MeterId) -> Vec<Refusal> {
+        self.0.refusals.of(meter)
     }
 
     /// Reads what was used over time.
@@ -218,88 +172,6 @@ impl Usage {
         let reconciling = self.0.store.reconcile(request, self.0.clock.now());
         let reconciled = timeout(PATIENCE, reconciling).await.unwrap_or(Err(StoreError::TimedOut));
         reconciled.map_err(failed)
-    }
-
-    /// Does something wait that the ERP's own transactions have logged?
-    pub async fn has_log(&self) -> Result<bool, StoreError> {
-        self.0.store.has_usage_log().await
-    }
-
-    /// Counts what the ERP's own transactions have logged, but for what counts with a meter that
-    /// somebody else has locked: that waits for the next time.
-    pub async fn fold_log(&self, catalogue: &Catalogue, zone: Tz) -> Result<(), StoreError> {
-        let (inner, mut busy) = (&self.0, BTreeSet::new());
-        loop {
-            let folding = inner.store.fold_usage_log(catalogue, &busy, zone, inner.clock.now());
-            let folded = timeout(PATIENCE, folding).await.unwrap_or(Err(StoreError::TimedOut))?;
-            if folded.refused > 0 {
-                let count = folded.refused;
-                tracing::warn!(
-                    count,
-                    "what entitlement_count has logged cannot be counted: see entitlement_usage_log.refused"
-                );
-            }
-            if !folded.has_more || busy.len() > MAX_BUSY {
-                return Ok(());
-            }
-            busy.extend(folded.locked);
-        }
-    }
-
-    /// Writes the days that have changed where the ERP's reports read them.
-    pub async fn report(&self, zone: Tz) -> Result<(), StoreError> {
-        let mut last: Option<ReportedDay> = None;
-        loop {
-            let reporting = self.0.store.report_usage(last.as_ref(), zone);
-            let Reported { last: next, refused, error } =
-                timeout(REPORT_PATIENCE, reporting).await.unwrap_or(Err(StoreError::TimedOut))?;
-            if let Some(error) = error {
-                tracing::warn!(%error, refused, "usage_metrics does not take some days: {error}");
-            }
-            if next.is_none() {
-                return Ok(());
-            }
-            last = next;
-            // Others have work to do as well.
-            sleep(BETWEEN_STEPS).await;
-        }
-    }
-
-    /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.
-    pub async fn keep(&self, zone: Tz) -> Result<(), StoreError> {
-        let inner = &self.0;
-        if let Err(error) = self.forget(zone).await {
-            tracing::warn!(%error, "usage that is not needed any more was not forgotten: {error}");
-        }
-        let wrong = inner.store.verify_usage(inner.clock.now(), zone).await?;
-        inner.wrong.store(wrong.len(), Ordering::Relaxed);
-        if let Some(WrongCounter { tenant, meter, period, .. }) = wrong.first() {
-            tracing::error!(
-                count = wrong.len(),
-                %tenant,
-                meter,
-                period,
-                "usage counters are not the sums of their keys: run `entitlementd usage verify`"
-            );
-        }
-        Ok(())
-    }
-
-    async fn forget(&self, zone: Tz) -> Result<(), StoreError> {
-        let inner = &self.0;
-        while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
-            // Others have work to do as well.
-            sleep(BETWEEN_STEPS).await;
-        }
-        while inner.store.forget_usage_of_nobody().await? {
-            sleep(BETWEEN_STEPS).await;
-        }
-        Ok(())
-    }
-
-    /// How many counters were not the sums of their keys when that was last looked at: must be 0.
-    pub fn wrong(&self) -> usize {
-        self.0.wrong.load(Ordering::Relaxed)
     }
 
     /// The number of requests that wait for a turn.

@@ -90,7 +90,11 @@ const PRODUCERS: &str = "
         sequence bigint NOT NULL,
         seen_at timestamptz NOT NULL
     );
-    CREATE INDEX entitlement_usage_producers_old ON entitlement_usage_producers (seen_at);";
+    CREATE INDEX entitlement_usage_producers_old ON entitlement_usage_producers (seen_at);
+    CREATE TABLE entitlement_usage_nights (
+        meter varchar(50) PRIMARY KEY,
+        day varchar(10) NOT NULL
+    );";
 
 const COMMENTS: &str = "
     COMMENT ON COLUMN entitlement_usage_keys.used IS
@@ -100,7 +104,9 @@ const COMMENTS: &str = "
     COMMENT ON TABLE entitlement_usage_days IS
         'What was used of each monthly meter on each day of the servers'' time zone: the days of a month come to its counter. late: recorded more than an hour after it was used. without_key: by the sequence of a producer. is_reported: usage_metrics has it.';
     COMMENT ON TABLE entitlement_usage_producers IS
-        'The last message that was counted of each process that adds up by itself. Forgotten after 35 days.';";
+        'The last message that was counted of each process that adds up by itself. Forgotten after 35 days.';
+    COMMENT ON TABLE entitlement_usage_nights IS
+        'The last night for which a server has put a level right from the tenants'' own tables.';";
 
 /// What the ERP's own transactions count: rows are only added, so that no transaction waits for another. They
 /// are counted under their keys within a second, and then deleted.

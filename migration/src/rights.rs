@@ -63,7 +63,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 48] = [
+const RIGHTS: [(&str, &str, On); 49] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -81,6 +81,7 @@ const RIGHTS: [(&str, &str, On); 48] = [
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_quarters")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_days")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_producers")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_nights")),
     (roles::USAGE, "SELECT, UPDATE, DELETE", On::Table("entitlement_usage_log")),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_FIND)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
@@ -115,7 +116,7 @@ const RIGHTS: [(&str, &str, On); 48] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 21] = [
+const RELATIONS: [&str; 22] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -135,6 +136,7 @@ const RELATIONS: [&str; 21] = [
     "entitlement_usage_quarters",
     "entitlement_usage_days",
     "entitlement_usage_producers",
+    "entitlement_usage_nights",
     "entitlement_usage_log",
     "entitlementd_migrations",
 ];

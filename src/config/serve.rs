@@ -2,13 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     AdditionsArgs, AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given,
     ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
-    value::{IssuerTenant, JwksUrl, accept_late, positive, socket_address, time_zone},
+    value::{
+        IssuerTenant, JwksUrl, NightlyLevel, accept_late, nightly_level, positive, socket_address,
+        time_of_day, time_zone,
+    },
 };
 use crate::domain::LimitEnforcement;
 
@@ -107,6 +111,27 @@ pub struct ServeArgs {
         value_parser = accept_late
     )]
     pub usage_accept_late: Span,
+    /// Put a level right each night, from the tenants' own tables, as `usage reconcile` does: its key,
+    /// `=`, and the query whose one column names the things that there are: `users=SELECT id FROM
+    /// {schema}.users WHERE is_active`. One server does so for all. Several times for several levels.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_RECONCILE_USAGE",
+        help_heading = "Features and limits",
+        value_name = "LEVEL=SQL",
+        value_parser = nightly_level
+    )]
+    pub reconcile_usage: Vec<NightlyLevel>,
+    /// When that is, in the time zone above.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_RECONCILE_USAGE_AT",
+        help_heading = "Features and limits",
+        value_name = "HH:MM",
+        default_value = "02:30",
+        value_parser = time_of_day
+    )]
+    pub reconcile_usage_at: NaiveTime,
     /// The limits on callers.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,

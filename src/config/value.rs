@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use url::{Host, Url};
@@ -200,6 +200,33 @@ pub(super) fn accept_late(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
     let most = Duration::from_hours(35 * 24);
     if span.0 > most { Err("expected at most 35d".into()) } else { Ok(span) }
+}
+
+/// A level that is put right each night, and the query that says which things there are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NightlyLevel {
+    /// The level's key.
+    pub meter: String,
+    /// The query.
+    pub sql: String,
+}
+
+/// Reads a level and its query.
+pub(super) fn nightly_level(text: &str) -> Result<NightlyLevel, String> {
+    let (meter, sql) = text
+        .split_once('=')
+        .ok_or("expected the key of a level, `=`, and a query: users=SELECT id FROM users")?;
+    let meter = limit_key(meter)?;
+    if sql.trim().is_empty() {
+        return Err("there is no query after the `=`".to_owned());
+    }
+    Ok(NightlyLevel { meter, sql: sql.to_owned() })
+}
+
+/// Reads a time of day.
+pub(super) fn time_of_day(text: &str) -> Result<NaiveTime, String> {
+    NaiveTime::parse_from_str(text, "%H:%M")
+        .map_err(|_| format!("{text:?} is not a time of day, such as 02:30"))
 }
 
 /// Reads the name of a time zone.

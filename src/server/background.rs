@@ -7,6 +7,7 @@ pub(crate) mod condition;
 pub(crate) mod feed;
 pub(crate) mod jwks;
 pub(crate) mod key_files;
+mod nightly;
 mod obstacles;
 pub(crate) mod readiness;
 pub(crate) mod reload;

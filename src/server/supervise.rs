@@ -166,9 +166,10 @@ impl Server {
             self.args.changes.poll_interval.std(),
             Arc::clone(&self.report),
         );
+        let nightly = (&*self.args.reconcile_usage, self.args.reconcile_usage_at);
         tokio::select! {
             never = feed.run() => never,
-            never = upkeep::run(&self.api, &self.args.changes, &self.report) => never,
+            never = upkeep::run(&self.api, &self.args.changes, &self.report, nightly) => never,
             never = self.readiness.follow(&self.health) => never,
             never = self.readiness.examine() => never,
         }

@@ -24,6 +24,7 @@ use crate::{
     store::{
         ReconcileRequest, Reconciled, StoreError, UsageAnswer, UsageOp, UsageOutcome, UsageRequest,
     },
+    usage::Refusal,
 };
 
 /// How far ahead the clock of a caller may be that says what there is.
@@ -112,7 +113,7 @@ impl Api {
         };
         let hold = query.hold_for.and_then(|hold| TimeDelta::from_std(hold).ok());
         let reservation = Reservation {
-            key: query.key,
+            key: query.key.clone(),
             amount: query.amount,
             hold_until: hold.map(|hold| meter.now + hold),
             partial: query.partial,
@@ -126,7 +127,12 @@ impl Api {
             UsageOutcome::Reserved(Reserved::Granted { amount, repeated, reason }) => {
                 (Some(amount), repeated, reason)
             }
-            UsageOutcome::Reserved(Reserved::Refused(reason)) => (None, false, reason),
+            UsageOutcome::Reserved(Reserved::Refused(reason)) => {
+                let refusal =
+                    Refusal { key: query.key, amount: query.amount, reason, at: meter.now };
+                self.usage.refused(&meter_id(query.tenant, meter.key), refusal);
+                (None, false, reason)
+            }
             UsageOutcome::Reserved(Reserved::Conflict) => {
                 return Err(RequestError::UsageKeyConflict);
             }

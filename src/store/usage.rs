@@ -34,6 +34,7 @@ pub use self::{
     reconcile::{ReconcileRequest, Reconciled},
     report::{Reported, ReportedDay},
     show::{CountedKey, TenantUsage},
+    tenants_own::ByQuery,
 };
 use self::{found::Found, producer::Standing, rows::Rows};
 use super::{Store, StoreError, ask::Ask};

@@ -85,6 +85,7 @@ mod usage_limits;
 mod usage_logged;
 mod usage_model;
 mod usage_months;
+mod usage_nightly;
 mod usage_race;
 mod usage_recorded;
 mod usage_rules;

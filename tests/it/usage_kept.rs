@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::proto::v1::{
-    CheckLimitRequest, ExplainLimitRequest, LimitReason, ReconcileUsageRequest,
-    ReleaseUsageRequest, ReserveUsageRequest,
+    AcquireUsageLeaseRequest, CheckLimitRequest, ExplainLimitRequest, LimitReason,
+    ReconcileUsageRequest, ReleaseUsageRequest, ReserveUsageRequest,
 };
 use tonic::Code;
 
@@ -104,6 +104,32 @@ on_both! {
             usage.keys.iter().map(|key| (key.key.as_str(), key.state.as_str())).collect();
         assert_eq!(shown[..2], [("o-3", "released"), ("o-9", "counted")]);
         assert_eq!((shown.len(), usage.keys[1].module_code.as_str()), (10, "finance"));
+        assert_eq!((usage.keys[0].used_amount, usage.keys[1].used_amount), (0, 1));
+        let refused: Vec<_> =
+            usage.refusals.iter().map(|it| (it.key.as_str(), it.reason(), it.refused_at)).collect();
+        let newest = Some(timestamp(NOW + TimeDelta::seconds(25)));
+        assert_eq!((refused.len(), refused[0]), (15, ("o-24", LimitReason::Exceeded, newest)));
+    }
+
+    async fn who_asks_why_is_shown_who_holds_a_lease(server: Server) {
+        let (mut server, mut client) = started(server.database.again().await, &[]).await;
+        server.database.limit_of_plan("starter", "max_transactions_monthly", "1000").await;
+        let lease = AcquireUsageLeaseRequest {
+            tenant_id: id(1),
+            meter: ORDERS.into(),
+            lease_id: "l-1".into(),
+            wanted: 100,
+            ttl: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            holder: "till-7".into(),
+            ..Default::default()
+        };
+        assert_eq!(client.acquire_usage_lease(lease).await.unwrap().into_inner().granted_amount, 100);
+        let why = ExplainLimitRequest { tenant: id(1), limit_key: ORDERS.into(), ..Default::default() };
+        let usage = server.client.explain_limit(why).await.unwrap().into_inner().usage.unwrap();
+        let key = &usage.keys[0];
+        assert_eq!((key.lease_holder.as_str(), key.amount, key.used_amount), ("till-7", 100, 0));
+        let (_, text) = run(&server.database, &["show", &id(1), "--meter", ORDERS]);
+        assert!(text.contains("till-7"), "{text}");
     }
 
     async fn holds_that_have_run_out_return_when_a_level_is_put_right(server: Server) {
@@ -286,12 +312,9 @@ on_both! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn levels_are_put_right_by_the_tenants_own_tables() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
-    let database = server.database.again().await;
-    database.mk_tenant(2, "second", "active").await;
-    for (tenant, users) in [(1, 2), (2, 1700)] {
+/// Tables of tenants' own users, of which so many are active and one is gone.
+pub async fn mk_users(database: &Database, tenants: &[(u32, u32)]) {
+    for &(tenant, users) in tenants {
         let tenant = database.uuid(&id(tenant));
         let schema: String = database
             .one(&format!("SELECT database_schema FROM tenants WHERE id = {tenant}"))
@@ -309,6 +332,14 @@ async fn levels_are_put_right_by_the_tenants_own_tables() {
             database.execute(&sql).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn levels_are_put_right_by_the_tenants_own_tables() {
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = server.database.again().await;
+    database.mk_tenant(2, "second", "active").await;
+    mk_users(&database, &[(1, 2), (2, 1700)]).await;
     assert!(reserve(&mut client, user("gone")).await.granted);
     // Long ago: what is young is left alone.
     database.execute("UPDATE entitlement_usage_keys SET changed_at = '2026-01-01T00:00:00Z'").await;

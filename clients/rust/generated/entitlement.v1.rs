@@ -711,6 +711,26 @@ pub struct UsageFacts {
     /// The 20 things that changed last, the newest first, of any month.
     #[prost(message, repeated, tag = "5")]
     pub keys: ::prost::alloc::vec::Vec<UsageKeyFacts>,
+    /// The 20 reservations that this server has refused last, the newest first. Those
+    /// that other servers have refused, or this one before it started, are not known.
+    #[prost(message, repeated, tag = "6")]
+    pub refusals: ::prost::alloc::vec::Vec<UsageRefusalFacts>,
+}
+/// A reservation that was refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageRefusalFacts {
+    /// The key that was asked for.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// How much was asked for.
+    #[prost(int64, tag = "2")]
+    pub amount: i64,
+    /// Why it was refused.
+    #[prost(enumeration = "LimitReason", tag = "3")]
+    pub reason: i32,
+    /// When.
+    #[prost(message, optional, tag = "4")]
+    pub refused_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A thing that was counted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -736,6 +756,16 @@ pub struct UsageKeyFacts {
     /// The module that it was taken for. Empty: none was named.
     #[prost(string, tag = "7")]
     pub module_code: ::prost::alloc::string::String,
+    /// How much of it is counted as used by now: less what was corrected, and of a
+    /// lease what is spent.
+    #[prost(int64, tag = "8")]
+    pub used_amount: i64,
+    /// Who holds it, or held it, as a lease. Empty: it is none.
+    #[prost(string, tag = "9")]
+    pub lease_holder: ::prost::alloc::string::String,
+    /// The key that it takes back, in part or whole. Empty: it is no correction.
+    #[prost(string, tag = "10")]
+    pub corrects_key: ::prost::alloc::string::String,
 }
 /// What the tenant's plan limits.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use chrono::TimeDelta;
-
 use crate::{
     cli::{
         DENIED, GOOD,
@@ -12,21 +10,14 @@ use crate::{
     },
     clock::Clock,
     config::UsageReconcileArgs,
-    domain::{LimitKind, MeterId, UsageKey, limits::MAX_RECONCILED},
+    domain::LimitKind,
     escape::escape_control,
     server::database,
-    store::{PageOfTenants, ReconcileRequest, Reconciled, Store, TenantKey},
+    store::{PageOfTenants, Store, TenantKey, usage::ByQuery},
 };
-
-/// Things of one tenant at most.
-const MAX_THINGS: usize = 1_000_000;
 
 /// Tenants that are read at a time.
 const PAGE: u32 = 500;
-
-/// What servers count while a tenant's table is read, and how far their clocks may be from ours: what
-/// is younger is left as it is.
-const YOUNG: TimeDelta = TimeDelta::seconds(30);
 
 /// What was done so far.
 #[derive(Default)]
@@ -102,12 +93,18 @@ async fn one(
         TenantKey::Id(id) => id.to_string(),
         TenantKey::Subdomain(label) => label.as_str().to_owned(),
     };
-    let line = match of_tenant(store, args, tenant).await {
-        Ok(Done { things, counted: 0, released: 0 }) if !args.preview => {
+    let (now, is_preview) = (Clock::System.now(), args.preview);
+    let done = store.reconcile_by_query(tenant, &args.meter, &args.sql, is_preview, now).await;
+    let line = match done {
+        Ok(None) => {
+            totals.failed += 1;
+            format!("{name}: failed: there is no such tenant")
+        }
+        Ok(Some(ByQuery { things, counted: 0, released: 0 })) if !args.preview => {
             tracing::debug!(tenant = name, things, "right already");
             return Ok(());
         }
-        Ok(Done { things, counted, released }) => {
+        Ok(Some(ByQuery { things, counted, released })) => {
             totals.counted += counted;
             totals.released += released;
             if args.preview {
@@ -122,78 +119,4 @@ async fn one(
         }
     };
     print(&escape_control(&line)).map(drop)
-}
-
-struct Done {
-    things: usize,
-    counted: i64,
-    released: i64,
-}
-
-async fn of_tenant(
-    store: &Store,
-    args: &UsageReconcileArgs,
-    tenant: &TenantKey,
-) -> Result<Done, Box<dyn Error>> {
-    let began = Clock::System.now();
-    let found = store.things_of_tenant(tenant, &args.sql, MAX_THINGS, began).await?;
-    let (id, mut things) = found.ok_or("there is no such tenant")?;
-    things.sort_unstable();
-    things.dedup();
-    let mut done = Done { things: things.len(), counted: 0, released: 0 };
-    if args.preview {
-        return Ok(done);
-    }
-    let meter = MeterId { tenant: id, meter: args.meter.as_str().into() };
-    for (after, up_to, keys) in ranges(&things) {
-        let request =
-            ReconcileRequest { meter: meter.clone(), keys, as_of: began - YOUNG, after, up_to };
-        let reconciled = store.reconcile(&request, Clock::System.now()).await?;
-        let Some(Reconciled { counted, released, .. }) = reconciled else { continue };
-        done.counted += counted;
-        done.released += released;
-    }
-    Ok(done)
-}
-
-/// The things in ranges that cover everything: each begins after the one before ends.
-fn ranges(things: &[UsageKey]) -> Vec<(String, String, Vec<UsageKey>)> {
-    let mut chunks: Vec<&[UsageKey]> = things.chunks(MAX_RECONCILED).collect();
-    if chunks.is_empty() {
-        chunks.push(&[]);
-    }
-    let count = chunks.len();
-    let mut after = String::new();
-    let range = |(place, keys): (usize, &[UsageKey])| {
-        let last = keys.last().filter(|_| place + 1 < count);
-        let up_to = last.map(|key| key.as_str().to_owned()).unwrap_or_default();
-        (std::mem::replace(&mut after, up_to.clone()), up_to, keys.to_vec())
-    };
-    chunks.into_iter().enumerate().map(range).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_cover_everything_and_touch() {
-        let keys = |count: usize| -> Vec<UsageKey> {
-            (0..count).map(|number| UsageKey::parse(&format!("{number:05}")).unwrap()).collect()
-        };
-        for count in [0, 1, MAX_RECONCILED, MAX_RECONCILED + 1, 3 * MAX_RECONCILED] {
-            let ranges = ranges(&keys(count));
-            assert_eq!(ranges.iter().map(|(.., keys)| keys.len()).sum::<usize>(), count);
-            assert_eq!((ranges[0].0.as_str(), ranges.last().unwrap().1.as_str()), ("", ""));
-            for pair in ranges.windows(2) {
-                assert!(pair[0].1 == pair[1].0 && !pair[0].1.is_empty(), "{count}");
-            }
-            for (after, up_to, keys) in ranges {
-                let is_in = |key: &UsageKey| {
-                    key.as_str() > &*after && (up_to.is_empty() || key.as_str() <= &*up_to)
-                };
-                assert!(keys.iter().all(is_in));
-            }
-        }
-    }
 }

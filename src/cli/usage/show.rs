@@ -9,7 +9,7 @@ use crate::{
     },
     clock::Clock,
     config::UsageShowArgs,
-    domain::KeyState,
+    domain::{KeyRow, KeyState},
     escape::escape_control,
     server::database,
     store::usage::{CountedKey, TenantUsage},
@@ -39,18 +39,26 @@ fn as_text(usage: &TenantUsage) -> String {
     if usage.keys.is_empty() {
         return counters.trim_fmt();
     }
-    let mut keys = table(&["KEY", "AMOUNT", "STATE", "SINCE", "PERIOD", "MODULE"]);
+    let mut keys =
+        table(&["KEY", "AMOUNT", "USED", "STATE", "SINCE", "PERIOD", "MODULE", "HOLDER"]);
     for CountedKey { key, row, changed_at } in &usage.keys {
         keys.add_row([
             escape_control(key).into_owned(),
             row.amount.to_string(),
+            row.used.to_string(),
             state(row.state),
             instant(*changed_at),
             row.period.to_string(),
             escape_control(&row.module).into_owned(),
+            escape_control(holder(row)).into_owned(),
         ]);
     }
     format!("{}\n\n{}", counters.trim_fmt(), keys.trim_fmt())
+}
+
+/// Who holds it as a lease; empty: it is none.
+fn holder(row: &KeyRow) -> &str {
+    row.lease.as_ref().map_or("", |lease| &*lease.holder)
 }
 
 fn state(state: KeyState) -> String {
@@ -75,6 +83,9 @@ fn as_json(usage: &TenantUsage) -> Value {
             "changed_at": instant(*changed_at),
             "period": &*row.period,
             "module_code": &*row.module,
+            "used": row.used,
+            "lease_holder": holder(row),
+            "corrects": &*row.corrects,
         })
     });
     json!({ "counters": counters.collect::<Vec<_>>(), "keys": keys.collect::<Vec<_>>() })

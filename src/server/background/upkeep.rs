@@ -3,15 +3,15 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 
-use super::{change_log, feed::FeedReport, usage};
+use super::{change_log, feed::FeedReport, nightly, usage};
 use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
-    config::ChangesArgs,
+    config::{ChangesArgs, NightlyLevel},
     server::jittered,
     service::{Api, grpc::answer::tell_failures},
     store::{ChangeLog, Store, StoreError},
@@ -35,6 +35,7 @@ pub(crate) async fn run(
     api: &Api,
     changes: &ChangesArgs,
     report: &Mutex<FeedReport>,
+    (levels, at): (&[NightlyLevel], NaiveTime),
 ) -> Infallible {
     let budget = changes
         .revalidate_max()
@@ -46,7 +47,8 @@ pub(crate) async fn run(
         revalidate(api, budget, grace),
         sum_up(),
         refresh_catalogue(api),
-        usage::run(api)
+        usage::run(api),
+        nightly::run(api, levels, at)
     );
     never
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Found;
 use crate::{
-    domain::{Catalogue, Counter, Period},
+    domain::{Catalogue, Counter, MeterId, Period},
     service::{
         Api,
         cache_hint::AskedTime,
@@ -16,6 +16,7 @@ use crate::{
         Evidence, TenantKey,
         usage::{CountedKey, TenantUsage},
     },
+    usage::Refusal,
 };
 
 /// A question about one limit of one tenant, by a person.
@@ -49,6 +50,8 @@ pub(in crate::service) struct UsageEvidence {
     pub(in crate::service) period: Period,
     pub(in crate::service) resets_at: Option<DateTime<Utc>>,
     pub(in crate::service) keys: Vec<CountedKey>,
+    /// What this server has refused last.
+    pub(in crate::service) refusals: Vec<Refusal>,
 }
 
 impl Api {
@@ -66,7 +69,7 @@ impl Api {
             None => None,
         };
         let Found { evidence, catalogue, .. } = found;
-        let usage = self.usage_evidence(&query, &catalogue, asked).await;
+        let usage = self.usage_evidence(&query, evidence.as_ref(), &catalogue, asked).await;
         let at = asked.instant();
         Ok(LimitExplanation { at, evidence, catalogue, judgement, cached, usage })
     }
@@ -75,6 +78,7 @@ impl Api {
     async fn usage_evidence(
         &self,
         query: &LimitWhy<'_>,
+        found: Option<&Evidence>,
         catalogue: &Catalogue,
         asked: AskedTime,
     ) -> Option<UsageEvidence> {
@@ -84,13 +88,15 @@ impl Api {
         let TenantUsage { counters, keys } = read
             .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
             .ok()??;
-        if counters.is_empty() {
+        let tenant = found?.facts.tenant.id;
+        let refusals = self.usage.refusals(&MeterId { tenant, meter: key.into() });
+        if counters.is_empty() && refusals.is_empty() {
             return None;
         }
         let period = Period::at(kind, asked.instant(), self.zone);
         let stored = period.to_string();
         let of_period = counters.iter().find(|((_, period), _)| **period == *stored);
         let counter = of_period.map(|(_, counter)| *counter).unwrap_or_default();
-        Some(UsageEvidence { counter, period, resets_at: period.end(self.zone), keys })
+        Some(UsageEvidence { counter, period, resets_at: period.end(self.zone), keys, refusals })
     }
 }

@@ -2,21 +2,82 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 
+use super::{LOCK_WAIT, ReconcileRequest};
 use crate::{
-    domain::{TenantId, UsageKey},
+    domain::{MeterId, TenantId, UsageKey, calendar::Day, limits::MAX_RECONCILED},
     store::{Store, StoreError, TenantKey, ask::Ask, provision::quoted, row},
 };
 
 /// How long a tenant's statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Things of one tenant at most.
+const MAX_THINGS: usize = 1_000_000;
+
+/// What servers count while a tenant's table is read, and how far their clocks may be from ours: what
+/// is younger is left as it is.
+const YOUNG: TimeDelta = TimeDelta::seconds(30);
+
 /// What stands for the name of the tenant's schema in an operator's SQL.
 const SCHEMA: &str = "{schema}";
 
+/// What a tenant's own tables have put right.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ByQuery {
+    /// How many things there are.
+    pub things: usize,
+    /// How many were not counted, and are now.
+    pub counted: i64,
+    /// How many were counted, and are not there any more.
+    pub released: i64,
+}
+
 impl Store {
+    /// Puts a level of a tenant right by what an operator's query gives, or only counts that. `None`:
+    /// there is no such tenant.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`things_of_tenant`](Self::things_of_tenant), and of the database.
+    pub async fn reconcile_by_query(
+        &self,
+        tenant: &TenantKey,
+        meter: &str,
+        sql: &str,
+        is_preview: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ByQuery>, StoreError> {
+        let found = self.things_of_tenant(tenant, sql, MAX_THINGS, now).await?;
+        let Some((id, mut things)) = found else { return Ok(None) };
+        things.sort_unstable();
+        things.dedup();
+        let mut done = ByQuery { things: things.len(), counted: 0, released: 0 };
+        if is_preview {
+            return Ok(Some(done));
+        }
+        let meter = MeterId { tenant: id, meter: meter.into() };
+        for (after, up_to, keys) in ranges(&things) {
+            let (meter, as_of) = (meter.clone(), now - YOUNG);
+            let request = ReconcileRequest { meter, keys, as_of, after, up_to };
+            let Some(reconciled) = self.reconcile(&request, now).await? else { continue };
+            done.counted += reconciled.counted;
+            done.released += reconciled.released;
+        }
+        Ok(Some(done))
+    }
+
+    /// Is it for this server to put a level right in this night? One does so for all.
+    pub async fn claim_night(&self, meter: &str, day: Day) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO entitlement_usage_nights AS n (meter, day) VALUES ($1, $2) \
+                   ON CONFLICT (meter) DO UPDATE SET day = excluded.day WHERE n.day < excluded.day RETURNING day";
+        let values = [meter.into(), day.to_string().into()];
+        let claim = self.writing.dialect().statement(sql, values);
+        Ok(!self.writing.run_at_once(LOCK_WAIT, claim).await?.is_empty())
+    }
+
     /// Runs an operator's query for a tenant, in a transaction that may only read, and gives its first
     /// column. `None`: there is no such tenant.
     ///
@@ -65,5 +126,47 @@ impl Store {
         };
         let things = rows.iter().map(key).collect::<Result<_, _>>()?;
         Ok(Some((evidence.facts.tenant.id, things)))
+    }
+}
+
+/// The things in ranges that cover everything: each begins after the one before ends.
+fn ranges(things: &[UsageKey]) -> Vec<(String, String, Vec<UsageKey>)> {
+    let mut chunks: Vec<&[UsageKey]> = things.chunks(MAX_RECONCILED).collect();
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    let count = chunks.len();
+    let mut after = String::new();
+    let range = |(place, keys): (usize, &[UsageKey])| {
+        let last = keys.last().filter(|_| place + 1 < count);
+        let up_to = last.map(|key| key.as_str().to_owned()).unwrap_or_default();
+        (std::mem::replace(&mut after, up_to.clone()), up_to, keys.to_vec())
+    };
+    chunks.into_iter().enumerate().map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything_and_touch() {
+        let keys = |count: usize| -> Vec<UsageKey> {
+            (0..count).map(|number| UsageKey::parse(&format!("{number:05}")).unwrap()).collect()
+        };
+        for count in [0, 1, MAX_RECONCILED, MAX_RECONCILED + 1, 3 * MAX_RECONCILED] {
+            let ranges = ranges(&keys(count));
+            assert_eq!(ranges.iter().map(|(.., keys)| keys.len()).sum::<usize>(), count);
+            assert_eq!((ranges[0].0.as_str(), ranges.last().unwrap().1.as_str()), ("", ""));
+            for pair in ranges.windows(2) {
+                assert!(pair[0].1 == pair[1].0 && !pair[0].1.is_empty(), "{count}");
+            }
+            for (after, up_to, keys) in ranges {
+                let is_in = |key: &UsageKey| {
+                    key.as_str() > &*after && (up_to.is_empty() || key.as_str() <= &*up_to)
+                };
+                assert!(keys.iter().all(is_in));
+            }
+        }
     }
 }

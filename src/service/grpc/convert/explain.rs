@@ -3,7 +3,7 @@
 use tonic::{Request, Status};
 
 use super::{
-    features::{feature_decision, limit_decision, limit_kind, named_limit},
+    features::{feature_decision, limit_decision, limit_kind, limit_reason, named_limit},
     requests::{Fields, caller},
     responses::{module_decision, outcome, subscriptions_facts, tenant_facts, timestamp},
 };
@@ -24,6 +24,7 @@ use crate::{
         feature::Named,
     },
     store::{Evidence, FlagEvidence, usage::CountedKey},
+    usage::Refusal,
 };
 
 pub(in crate::service) fn explain_query(
@@ -231,6 +232,16 @@ fn usage_facts(usage: UsageEvidence) -> pb::UsageFacts {
         period: usage.period.to_string(),
         resets_at: usage.resets_at.map(timestamp),
         keys: usage.keys.into_iter().map(usage_key_facts).collect(),
+        refusals: usage.refusals.into_iter().map(usage_refusal_facts).collect(),
+    }
+}
+
+fn usage_refusal_facts(Refusal { key, amount, reason, at }: Refusal) -> pb::UsageRefusalFacts {
+    pb::UsageRefusalFacts {
+        key: key.as_str().to_owned(),
+        amount,
+        reason: limit_reason(reason).into(),
+        refused_at: Some(timestamp(at)),
     }
 }
 
@@ -247,6 +258,9 @@ fn usage_key_facts(CountedKey { key, row, changed_at }: CountedKey) -> pb::Usage
         held_until,
         period: row.period.to_string(),
         module_code: row.module.to_string(),
+        used_amount: row.used,
+        lease_holder: row.lease.map(|lease| lease.holder.to_string()).unwrap_or_default(),
+        corrects_key: row.corrects.to_string(),
     }
 }
 

@@ -166,21 +166,35 @@ class LimitFacts(_message.Message):
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., is_column_of_plans: bool = ...) -> None: ...
 
 class UsageFacts(_message.Message):
-    __slots__ = ("used", "held", "period", "resets_at", "keys")
+    __slots__ = ("used", "held", "period", "resets_at", "keys", "refusals")
     USED_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     PERIOD_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     used: int
     held: int
     period: str
     resets_at: _timestamp_pb2.Timestamp
     keys: _containers.RepeatedCompositeFieldContainer[UsageKeyFacts]
-    def __init__(self, used: _Optional[int] = ..., held: _Optional[int] = ..., period: _Optional[str] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[UsageKeyFacts, _Mapping]]] = ...) -> None: ...
+    refusals: _containers.RepeatedCompositeFieldContainer[UsageRefusalFacts]
+    def __init__(self, used: _Optional[int] = ..., held: _Optional[int] = ..., period: _Optional[str] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[UsageKeyFacts, _Mapping]]] = ..., refusals: _Optional[_Iterable[_Union[UsageRefusalFacts, _Mapping]]] = ...) -> None: ...
+
+class UsageRefusalFacts(_message.Message):
+    __slots__ = ("key", "amount", "reason", "refused_at")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_AT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    amount: int
+    reason: _feature_pb2.LimitReason
+    refused_at: _timestamp_pb2.Timestamp
+    def __init__(self, key: _Optional[str] = ..., amount: _Optional[int] = ..., reason: _Optional[_Union[_feature_pb2.LimitReason, str]] = ..., refused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class UsageKeyFacts(_message.Message):
-    __slots__ = ("key", "amount", "state", "changed_at", "held_until", "period", "module_code")
+    __slots__ = ("key", "amount", "state", "changed_at", "held_until", "period", "module_code", "used_amount", "lease_holder", "corrects_key")
     KEY_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +202,9 @@ class UsageKeyFacts(_message.Message):
     HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
     PERIOD_FIELD_NUMBER: _ClassVar[int]
     MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    USED_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    LEASE_HOLDER_FIELD_NUMBER: _ClassVar[int]
+    CORRECTS_KEY_FIELD_NUMBER: _ClassVar[int]
     key: str
     amount: int
     state: str
@@ -195,7 +212,10 @@ class UsageKeyFacts(_message.Message):
     held_until: _timestamp_pb2.Timestamp
     period: str
     module_code: str
-    def __init__(self, key: _Optional[str] = ..., amount: _Optional[int] = ..., state: _Optional[str] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., period: _Optional[str] = ..., module_code: _Optional[str] = ...) -> None: ...
+    used_amount: int
+    lease_holder: str
+    corrects_key: str
+    def __init__(self, key: _Optional[str] = ..., amount: _Optional[int] = ..., state: _Optional[str] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., period: _Optional[str] = ..., module_code: _Optional[str] = ..., used_amount: _Optional[int] = ..., lease_holder: _Optional[str] = ..., corrects_key: _Optional[str] = ...) -> None: ...
 
 class PlanLimitFacts(_message.Message):
     __slots__ = ("plan_slug", "limit")

@@ -1,0 +1,114 @@
+//! Putting levels right each night, from the tenants' own tables.
+
+use std::{convert::Infallible, time::Duration};
+
+use chrono::{DateTime, NaiveTime, Utc};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    config::NightlyLevel,
+    domain::{LimitKind, calendar::Day},
+    service::Api,
+    store::{PageOfTenants, StoreError, TenantKey, usage::ByQuery},
+};
+
+/// How often it is looked whether it is time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often a line says how far it is.
+const SAY: Duration = Duration::from_mins(1);
+
+/// Tenants that are read at a time.
+const PAGE: u32 = 500;
+
+/// What was done so far.
+#[derive(Default)]
+struct Totals {
+    tenants: usize,
+    failed: usize,
+    counted: i64,
+    released: i64,
+}
+
+/// Waits for each night from now on, and puts the levels right that no other server has.
+pub(super) async fn run(api: &Api, levels: &[NightlyLevel], at: NaiveTime) -> Infallible {
+    if levels.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut last = night_of(api, api.clock.now(), at);
+    loop {
+        sleep(LOOK).await;
+        let night = night_of(api, api.clock.now(), at);
+        if night > last {
+            last = night;
+            for level in levels {
+                put_right(api, level, night).await;
+            }
+        }
+    }
+}
+
+/// The night that began last: a night belongs to the day on which it is time.
+fn night_of(api: &Api, now: DateTime<Utc>, at: NaiveTime) -> Day {
+    Day::at(now - (at - NaiveTime::MIN), api.zone)
+}
+
+async fn put_right(api: &Api, level: &NightlyLevel, night: Day) {
+    let meter = level.meter.as_str();
+    let done = match claim(api, level, night).await {
+        Ok(true) => all_tenants(api, level).await,
+        Ok(false) => return,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(Totals { tenants, failed, counted, released }) => {
+            tracing::info!(meter, tenants, failed, counted, released, "a level was put right");
+        }
+        Err(error) => {
+            tracing::warn!(%error, meter, "a level was not put right in this night: {error}");
+        }
+    }
+}
+
+/// Is it for this server, and can it be done at all?
+async fn claim(api: &Api, level: &NightlyLevel, night: Day) -> Result<bool, StoreError> {
+    let entries = api.store.limit_entries(api.clock.now()).await?;
+    let defined = entries.iter().find(|entry| *entry.defined.key == *level.meter);
+    if defined.is_none_or(|entry| entry.defined.kind != LimitKind::Level) {
+        let meter = level.meter.as_str();
+        tracing::warn!(meter, "--reconcile-usage names {meter:?}, and there is no such level");
+        return Ok(false);
+    }
+    api.store.claim_night(&level.meter, night).await
+}
+
+/// What fails for one tenant keeps none of the others.
+async fn all_tenants(api: &Api, level: &NightlyLevel) -> Result<Totals, StoreError> {
+    let NightlyLevel { meter, sql } = level;
+    let (mut totals, mut after, mut said) = (Totals::default(), None, Instant::now());
+    loop {
+        let page = api.store.tenants(PageOfTenants { after, size: PAGE }).await?;
+        let Some((last, _)) = page.last() else { return Ok(totals) };
+        after = Some(last.uuid());
+        for (tenant, _) in page {
+            let (key, now) = (TenantKey::Id(tenant), api.clock.now());
+            totals.tenants += 1;
+            match api.store.reconcile_by_query(&key, meter, sql, false, now).await {
+                Ok(Some(ByQuery { counted, released, .. })) => {
+                    totals.counted += counted;
+                    totals.released += released;
+                }
+                // It was deleted meanwhile.
+                Ok(None) => {}
+                Err(error) => {
+                    totals.failed += 1;
+                    tracing::warn!(%error, %tenant, meter, "a level was not put right: {error}");
+                }
+            }
+            if said.elapsed() >= SAY {
+                said = Instant::now();
+                tracing::info!(meter, tenants = totals.tenants, "a level is being put right");
+            }
+        }
+    }
+}
