@@ -224,6 +224,8 @@ impl Inner {
                     Err(error @ StoreError::Rejected(_)) => {
                         log_limited!(NOT_ALONE, warn, %error, "a lone reservation was refused: {error}");
                     }
+                    // If it was done, its key is there.
+                    Err(error) if error.lost_connection() => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -169,7 +169,7 @@ impl StoreError {
 
     /// Did the connection fail, rather than the statement? A read may then be retried on another
     /// one.
-    pub(super) fn lost_connection(&self) -> bool {
+    pub fn lost_connection(&self) -> bool {
         let Self::Unavailable(error) = self else { return false };
         let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error.as_ref() else {
             return false;

@@ -47,7 +47,7 @@ pub(crate) async fn run(
         revalidate(api, budget, grace),
         sum_up(),
         refresh_catalogue(api),
-        usage::run(api),
+        usage::run(api, report),
         nightly::run(api, levels, at)
     );
     never

@@ -3,8 +3,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
+use super::{change_log, feed::FeedReport};
 use crate::{server::jittered, service::Api, store::StoreError};
 
 /// How often what the ERP's transactions have counted is looked for: it counts within a second.
@@ -18,11 +20,13 @@ const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Where this role may not, somebody has to give it the right first.
 const AFTER_REFUSAL: Duration = Duration::from_mins(30);
 
-pub(super) async fn run(api: &Api) -> Infallible {
-    tokio::join!(fold(api), report(api), keep(api)).0
+pub(super) async fn run(api: &Api, feed: &Mutex<FeedReport>) -> Infallible {
+    tokio::join!(fold(api, feed), report(api), keep(api)).0
 }
 
-async fn fold(api: &Api) -> Infallible {
+async fn fold(api: &Api, feed: &Mutex<FeedReport>) -> Infallible {
+    // Starting comes first.
+    change_log::settle(feed).await;
     loop {
         let pause = match api.fold_usage_log().await {
             Ok(()) => FOLD,
