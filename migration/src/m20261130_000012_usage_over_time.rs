@@ -152,7 +152,8 @@ const LOG: &str = "
 /// say of each request its tenant, meter, period and key.
 ///
 /// Its statements are planned once a session, which is most of what they cost otherwise. What is planned while a
-/// table is empty must be right when it is large: by its indexes. What has run out is found in order, without a
+/// table is empty must be right when it is large: by its indexes, for each request by itself (what is LATERAL, with
+/// OFFSET 0, is no join that could go the other way round). What has run out is found in order, without a
 /// sort, so that it is found by the index of what is held, and not among all keys of a meter.
 const FIND: &str = "
     DROP FUNCTION entitlement_usage_find(json, json, boolean, timestamptz);
@@ -169,15 +170,17 @@ const FIND: &str = "
             -- In the order of the list: who wants the same ones at the same time waits for the first, and holds
             -- none that the other wants.
             IF skip_locked THEN
-                SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
-                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) WITH ORDINALITY a (tenant_id, meter, place)
-                    JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                    ORDER BY a.place FOR NO KEY UPDATE OF c SKIP LOCKED) l;
+                SELECT json_agg(json_build_array(a.tenant_id, a.meter)) INTO locked
+                FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
+                CROSS JOIN LATERAL (SELECT FROM entitlement_usage_counters c
+                                    WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
+                                    FOR NO KEY UPDATE SKIP LOCKED) l;
             ELSE
-                SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
-                    SELECT c.tenant_id, c.meter FROM unnest(asked_tenants, asked_meters) WITH ORDINALITY a (tenant_id, meter, place)
-                    JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                    ORDER BY a.place FOR NO KEY UPDATE OF c) l;
+                SELECT json_agg(json_build_array(a.tenant_id, a.meter)) INTO locked
+                FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
+                CROSS JOIN LATERAL (SELECT FROM entitlement_usage_counters c
+                                    WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
+                                    FOR NO KEY UPDATE) l;
             END IF;
             EXIT WHEN json_array_length(locked) = cardinality(asked_tenants) OR attempt = 2;
 
@@ -195,7 +198,8 @@ const FIND: &str = "
         WITH asked AS MATERIALIZED (SELECT * FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)),
         found AS MATERIALIZED (
             SELECT k.* FROM unnest(tenant_ids, meters, names) n (tenant_id, meter, key)
-            JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
+            CROSS JOIN LATERAL (SELECT k.* FROM entitlement_usage_keys k
+                                WHERE k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key OFFSET 0) k
             UNION ALL
             SELECT h.* FROM asked a CROSS JOIN LATERAL (
                 SELECT k.* FROM entitlement_usage_keys k
@@ -205,22 +209,23 @@ const FIND: &str = "
             SELECT tenant_id, meter, period FROM unnest(tenant_ids, meters, periods) a (tenant_id, meter, period)
             UNION SELECT tenant_id, meter, period FROM found)
         SELECT
-            (SELECT json_agg(json_build_array(c.tenant_id, c.meter, c.period, c.used, c.held))
-             FROM wanted w JOIN entitlement_usage_counters c
-             ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period),
-            (SELECT json_agg(json_build_array(
+            (SELECT json_agg(json_build_array(w.tenant_id, w.meter, w.period, c.used, c.held))
+             FROM wanted w CROSS JOIN LATERAL (
+                SELECT c.used, c.held FROM entitlement_usage_counters c
+                WHERE c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period OFFSET 0) c),
+            (SELECT json_agg(l.said) FROM asked a CROSS JOIN LATERAL (SELECT json_build_array(
                 a.tenant_id, a.meter, p.id IS NOT NULL, o.key IS NOT NULL, o.value,
                 CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
                     TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
                 kl.key IS NOT NULL, kl.value,
                 CASE a.meter WHEN 'users' THEN p.max_users::bigint
                              WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
-                             ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = a.meter) END))
-             FROM asked a
-             JOIN tenants t ON t.id = a.tenant_id
+                             ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = a.meter) END) AS said
+             FROM tenants t
              LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
              LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = a.meter
-             LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = a.meter),
+             LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = a.meter
+             WHERE t.id = a.tenant_id OFFSET 0) l),
             (SELECT json_agg(json_build_array(
                 k.tenant_id, k.meter, k.key, k.period, k.module_code, k.asked, k.amount, k.state,
                 (EXTRACT(epoch FROM k.expires_at) * 1000000)::bigint, k.used,
