@@ -36,8 +36,19 @@ fn steps(backend: DbBackend) -> String {
             .replace("bigint", "INTEGER")
             .replace(" COLLATE \"C\"", "")
             .replace(" WITH (fillfactor = 70)", ""),
-        _ => [&common, COMMENTS, LOG, FIND, WRITE, TAKE].concat(),
+        _ => {
+            let find = with_limits(&FIND.replace("{LOCK}", LOCK), "a.meter");
+            let functions = [&find, WRITE, &with_limits(TAKE, "of_meter")].concat();
+            [&common, COMMENTS, LOG, &functions.replace("{SETTINGS}", SETTINGS)].concat()
+        }
     }
+}
+
+/// A function with what is said about the limit of this meter, and by which rows: whoever expects something
+/// compares it with what was found, so that both must be written alike.
+fn with_limits(function: &str, meter: &str) -> String {
+    let function = function.replace("{LIMIT_SAID}", LIMIT_SAID).replace("{LIMIT_ROWS}", LIMIT_ROWS);
+    function.replace("{METER}", meter)
 }
 
 /// What of a key is counted by now, and when it was used, by which it is summed up. What was counted
@@ -144,6 +155,33 @@ const LOG: &str = "
     COMMENT ON FUNCTION entitlement_count(uuid, text, text, bigint, text) IS
         'Counts so much of a meter under a key, with the transaction that calls it: once if it commits, and not at all if it rolls back. Refuses nothing for a limit.';";
 
+/// The settings of the functions that count. Their statements are planned once a session, which is most of what
+/// they cost otherwise. What is planned while a table is empty must be right when it is large: by its indexes.
+const SETTINGS: &str = "SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off";
+
+/// What those say who have a say about the limit of a meter.
+const LIMIT_SAID: &str = "p.id IS NOT NULL, o.key IS NOT NULL, o.value,
+                CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
+                    TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
+                kl.key IS NOT NULL, kl.value,
+                CASE {METER} WHEN 'users' THEN p.max_users::bigint
+                             WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
+                             ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = {METER}) END";
+
+/// Their rows.
+const LIMIT_ROWS: &str = "tenants t
+            LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
+            LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = {METER}
+            LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = {METER}";
+
+/// The statement of [`FIND`] that locks, up to what becomes of rows that somebody else has locked.
+const LOCK: &str = "SELECT json_agg(json_build_array(a.tenant_id, a.meter)) INTO locked
+                FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
+                CROSS JOIN LATERAL (SELECT FROM entitlement_usage_counters c
+                                    WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
+                                    FOR NO KEY UPDATE";
+
 /// Locks meters, and reads under these locks what a decision needs: the counters of these requests and of the
 /// periods that their keys were taken from, what is said about the limits, the keys, and what has run out. It
 /// decides nothing. One call is one message, also behind a pooler of transactions.
@@ -151,17 +189,15 @@ const LOG: &str = "
 /// A meter is locked by its counter of no period. The first two lists name each meter once, in order; the other four
 /// say of each request its tenant, meter, period and key.
 ///
-/// Its statements are planned once a session, which is most of what they cost otherwise. What is planned while a
-/// table is empty must be right when it is large: by its indexes, for each request by itself (what is LATERAL, with
-/// OFFSET 0, is no join that could go the other way round). What has run out is found in order, without a
-/// sort, so that it is found by the index of what is held, and not among all keys of a meter.
+/// What is LATERAL, with OFFSET 0, is no join that could go the other way round, through a table that is large by
+/// then. What has run out is found in order, without a sort, so that it is found by the index of what is held, and not
+/// among all keys of a meter.
 const FIND: &str = "
     DROP FUNCTION entitlement_usage_find(json, json, boolean, timestamptz);
     CREATE FUNCTION entitlement_usage_find(
         asked_tenants uuid[], asked_meters text[],
         tenant_ids uuid[], meters text[], periods text[], names text[], skip_locked boolean, at timestamptz)
-    RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
+    RETURNS json LANGUAGE plpgsql {SETTINGS} AS $function$
     #variable_conflict use_column
     DECLARE
         locked json; found_counters json; found_limits json; found_keys json;
@@ -170,17 +206,9 @@ const FIND: &str = "
             -- In the order of the list: who wants the same ones at the same time waits for the first, and holds
             -- none that the other wants.
             IF skip_locked THEN
-                SELECT json_agg(json_build_array(a.tenant_id, a.meter)) INTO locked
-                FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
-                CROSS JOIN LATERAL (SELECT FROM entitlement_usage_counters c
-                                    WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                                    FOR NO KEY UPDATE SKIP LOCKED) l;
+                {LOCK} SKIP LOCKED) l;
             ELSE
-                SELECT json_agg(json_build_array(a.tenant_id, a.meter)) INTO locked
-                FROM unnest(asked_tenants, asked_meters) a (tenant_id, meter)
-                CROSS JOIN LATERAL (SELECT FROM entitlement_usage_counters c
-                                    WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
-                                    FOR NO KEY UPDATE) l;
+                {LOCK}) l;
             END IF;
             EXIT WHEN json_array_length(locked) = cardinality(asked_tenants) OR attempt = 2;
 
@@ -214,17 +242,8 @@ const FIND: &str = "
                 SELECT c.used, c.held FROM entitlement_usage_counters c
                 WHERE c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period OFFSET 0) c),
             (SELECT json_agg(l.said) FROM asked a CROSS JOIN LATERAL (SELECT json_build_array(
-                a.tenant_id, a.meter, p.id IS NOT NULL, o.key IS NOT NULL, o.value,
-                CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
-                    TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
-                kl.key IS NOT NULL, kl.value,
-                CASE a.meter WHEN 'users' THEN p.max_users::bigint
-                             WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
-                             ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = a.meter) END) AS said
-             FROM tenants t
-             LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
-             LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = a.meter
-             LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = a.meter
+                a.tenant_id, a.meter, {LIMIT_SAID}) AS said
+             FROM {LIMIT_ROWS}
              WHERE t.id = a.tenant_id OFFSET 0) l),
             (SELECT json_agg(json_build_array(
                 k.tenant_id, k.meter, k.key, k.period, k.module_code, k.asked, k.amount, k.state,
@@ -249,8 +268,7 @@ const WRITE: &str = "
         sum_tenants uuid[], sum_meters text[], sum_modules text[], sum_quarters bigint[], sum_days text[],
         sum_amounts bigint[], sum_events bigint[], sum_late bigint[], sum_without_key bigint[],
         at timestamptz)
-    RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
+    RETURNS void LANGUAGE plpgsql {SETTINGS} AS $function$
     #variable_conflict use_column
     BEGIN
         INSERT INTO entitlement_usage_keys
@@ -301,8 +319,7 @@ const TAKE: &str = "
     CREATE FUNCTION entitlement_usage_take(
         of_tenant uuid, of_meter text, of_key text, this_period text, module text, taken bigint, new_state text, until bigint,
         micros bigint, this_day text, this_quarter bigint, most bigint, said text, at timestamptz)
-    RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $function$
+    RETURNS json LANGUAGE plpgsql {SETTINGS} AS $function$
     #variable_conflict use_column
     DECLARE
         after json;
@@ -315,20 +332,11 @@ const TAKE: &str = "
 
         -- It sees what is committed by now, after the lock.
         WITH fits AS MATERIALIZED (
-            SELECT FROM tenants t
-            LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
-            LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = of_meter
-            LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = of_meter
+            SELECT FROM {LIMIT_ROWS}
             LEFT JOIN entitlement_usage_counters c ON c.tenant_id = t.id AND c.meter = of_meter AND c.period = this_period
             WHERE t.id = of_tenant AND COALESCE(c.used, 0) + COALESCE(c.held, 0) <= most - taken
               AND said = json_build_array(
-                p.id IS NOT NULL, o.key IS NOT NULL, o.value,
-                CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
-                    TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
-                kl.key IS NOT NULL, kl.value,
-                CASE of_meter WHEN 'users' THEN p.max_users::bigint
-                              WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
-                              ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = of_meter) END)::text
+                {LIMIT_SAID})::text
               AND NOT EXISTS (SELECT FROM entitlement_usage_keys k
                               WHERE k.tenant_id = of_tenant AND k.meter = of_meter AND k.key = of_key)
               AND COALESCE((SELECT k.expires_at > at FROM entitlement_usage_keys k

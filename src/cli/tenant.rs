@@ -56,6 +56,14 @@ pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     })
 }
 
+/// How it was named.
+pub(crate) fn name_of(key: &TenantKey) -> String {
+    match key {
+        TenantKey::Id(id) => id.to_string(),
+        TenantKey::Subdomain(label) => label.as_str().to_owned(),
+    }
+}
+
 /// Opens a database for writing: its schema must be the one that this program knows.
 pub(crate) async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn Error>> {
     open_for_many(args, database::PATIENT.max_connections).await

@@ -11,7 +11,7 @@ use crate::domain::{
     ModuleCode, Money, TenantId,
     calendar::Day,
     ids::validate_key,
-    limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS},
+    limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS, MAX_USAGE_AGE},
 };
 
 /// Codes of modules, as the value of one flag.
@@ -198,8 +198,7 @@ pub(super) fn day(text: &str) -> Result<Day, String> {
 /// A span for which it is still known what was counted.
 pub(super) fn accept_late(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
-    let most = Duration::from_hours(35 * 24);
-    if span.0 > most { Err("expected at most 35d".into()) } else { Ok(span) }
+    if span.0 > MAX_USAGE_AGE { Err("expected at most 35d".into()) } else { Ok(span) }
 }
 
 /// A level that is put right each night, and the query that says which things there are.

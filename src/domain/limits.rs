@@ -27,6 +27,9 @@ pub const MAX_RECONCILED: usize = 1500;
 /// Maximum number of events that one message may record.
 pub const MAX_RECORDED: usize = 1000;
 
+/// How far back what was used is accepted at most: it is then still known what was counted before.
+pub const MAX_USAGE_AGE: Duration = Duration::from_hours(35 * 24);
+
 /// How long a lease may last.
 pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_mins(10);
 

@@ -1,6 +1,7 @@
 //! Many tenants, page by page, ordered by id: one statement per page.
 
 use chrono::{DateTime, Utc};
+use futures_util::{Stream, TryStreamExt, stream};
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult,
     QuerySelect, QueryTrait, RelationTrait, Select,
@@ -9,13 +10,13 @@ use sea_orm::{
 };
 
 use super::{
-    StoreError,
+    Store, StoreError,
     ask::Ask,
     entity::{modules, tenant_subscriptions, tenants},
     row::ReadContext,
     tenant,
 };
-use crate::domain::{Facts, TenantId, TenantStatus};
+use crate::domain::{Facts, TenantId, TenantStatus, limits::MAX_PAGE};
 
 /// Which page.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,21 @@ impl PageOfTenants {
             select = select.filter(tenants::Column::Id.gt(after));
         }
         select.order_by_asc(tenants::Column::Id).limit(u64::from(self.size))
+    }
+}
+
+impl Store {
+    /// All tenants, with their statuses, by id. They are read page by page.
+    pub fn all_tenants(
+        &self,
+    ) -> impl Stream<Item = Result<(TenantId, TenantStatus), StoreError>> + Send {
+        let pages = stream::try_unfold(None, move |after| async move {
+            let page = self.tenants(PageOfTenants { after, size: MAX_PAGE }).await?;
+            let Some((last, _)) = page.last() else { return Ok(None) };
+            let after = Some(last.uuid());
+            Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), after)))
+        });
+        pages.try_flatten()
     }
 }
 

@@ -197,7 +197,7 @@ impl Store {
         let rows = Rows::new(self.writing.dialect());
         let skip_locked = lock_wait.is_zero();
         let mut statements = rows.find(&asked, skip_locked, now);
-        if requests.iter().any(|request| matches!(request.op, UsageOp::Lease { .. })) {
+        if are_leasing(requests) {
             statements.push(rows.holders(&asked, now));
         }
         let wait = if skip_locked { LOCK_WAIT } else { lock_wait };
@@ -261,14 +261,21 @@ fn level(meter: &MeterId) -> CounterId {
     (meter.clone(), Period::Level.to_string().into())
 }
 
+/// Then it is asked, last, who holds leases already.
+fn are_leasing(requests: &[UsageRequest]) -> bool {
+    requests.iter().any(|request| matches!(request.op, UsageOp::Lease { .. }))
+}
+
 /// What the rows that were found make of these requests.
 fn answers(
     found: &[Vec<QueryResult>],
     requests: &[UsageRequest],
     now: DateTime<Utc>,
 ) -> Result<(Ledger, Vec<UsageAnswer>), StoreError> {
-    let (found, holders) = rows::split_holders(found);
-    let mut holders = rows::counts(holders)?;
+    let (mut found, mut holders) = (found, BTreeMap::new());
+    if let (true, [rest @ .., of_holders]) = (are_leasing(requests), found) {
+        (found, holders) = (rest, rows::counts(of_holders)?);
+    }
     let Found { meters, counters, limits, keys } = Rows::read(found)?;
     let mut ledger = Ledger::new(meters, counters, keys, now);
     let answers = requests

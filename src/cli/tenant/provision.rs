@@ -2,20 +2,20 @@
 
 use std::{error::Error, future::Future};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{key, mutate::author, onboard::NO_SCHEMA, open_for_many};
+use super::{key, mutate::author, name_of, onboard::NO_SCHEMA, open_for_many};
 use crate::{
     cli::output::{CommandResult, print, print_json},
     cli::{DENIED, GOOD},
     clock::Clock,
     config::{ProvisionArgs, VerifyArgs},
-    domain::{TenantStatus, limits::MAX_PAGE, template::Differences},
+    domain::{TenantStatus, template::Differences},
     escape::escape_control,
     server::{database, template},
-    store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
+    store::{MutationError, Provisioned, Store, TenantKey},
 };
 
 /// Connections beyond those of the tenants in progress: revisions are read when a tenant is done.
@@ -44,21 +44,11 @@ async fn keys(store: &Store, one: Option<TenantKey>) -> Result<Vec<TenantKey>, B
     if let Some(one) = one {
         return Ok(vec![one]);
     }
-    let mut keys = Vec::new();
-    let mut page = PageOfTenants { after: None, size: MAX_PAGE };
-    loop {
-        let tenants = store.tenants(page).await?;
-        let wanted = tenants
-            .iter()
-            .filter(|(_, status)| !matches!(status, TenantStatus::Cancelled | TenantStatus::Other));
-        keys.extend(wanted.map(|(id, _)| TenantKey::Id(*id)));
-        match tenants.last() {
-            Some((last, _)) if tenants.len() >= page.size as usize => {
-                page.after = Some(last.uuid());
-            }
-            _ => return Ok(keys),
-        }
-    }
+    let tenants: Vec<_> = store.all_tenants().try_collect().await?;
+    let wanted = tenants
+        .iter()
+        .filter(|(_, status)| !matches!(status, TenantStatus::Cancelled | TenantStatus::Other));
+    Ok(wanted.map(|(id, _)| TenantKey::Id(*id)).collect())
 }
 
 /// Does it for each tenant, a limited number at a time, and shows progress. A failure does not stop
@@ -83,13 +73,6 @@ async fn each<T, F: Future<Output = Result<T, MutationError>>>(
     bar.finish_and_clear();
     outcomes.sort_by(|(one, _), (other, _)| one.cmp(other));
     outcomes
-}
-
-fn name_of(key: &TenantKey) -> String {
-    match key {
-        TenantKey::Id(id) => id.to_string(),
-        TenantKey::Subdomain(label) => label.as_str().to_owned(),
-    }
 }
 
 fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool) -> CommandResult {

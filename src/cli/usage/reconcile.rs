@@ -1,23 +1,22 @@
 //! `usage reconcile`.
 
-use std::error::Error;
+use std::{error::Error, pin::pin};
+
+use futures_util::TryStreamExt;
 
 use crate::{
     cli::{
         DENIED, GOOD,
         output::{CommandResult, print},
-        tenant::key,
+        tenant::{key, name_of},
     },
     clock::Clock,
     config::UsageReconcileArgs,
     domain::LimitKind,
     escape::escape_control,
     server::database,
-    store::{PageOfTenants, Store, TenantKey, usage::ByQuery},
+    store::{Store, TenantKey, usage::ByQuery},
 };
-
-/// Tenants that are read at a time.
-const PAGE: u32 = 500;
 
 /// What was done so far.
 #[derive(Default)]
@@ -58,25 +57,20 @@ async fn all(
         }
         return Ok(totals);
     }
-    let mut after = None;
-    loop {
-        let page = store.tenants(PageOfTenants { after, size: PAGE }).await?;
-        let Some((last, _)) = page.last() else { return Ok(totals) };
-        after = Some(last.uuid());
-        for (tenant, _) in page {
-            one(store, args, &TenantKey::Id(tenant), &mut totals).await?;
-        }
+    let mut tenants = pin!(store.all_tenants());
+    while let Some((tenant, _)) = tenants.try_next().await? {
+        one(store, args, &TenantKey::Id(tenant), &mut totals).await?;
     }
+    Ok(totals)
 }
 
 async fn is_a_level(store: &Store, meter: &str) -> Result<(), Box<dyn Error>> {
-    let entries = store.limit_entries(Clock::System.now()).await?;
-    match entries.iter().find(|entry| *entry.defined.key == *meter) {
+    match store.limit_kind(meter, Clock::System.now()).await? {
         None => Err(format!("there is no limit {meter:?}").into()),
-        Some(entry) if entry.defined.kind != LimitKind::Level => {
+        Some(LimitKind::Monthly) => {
             Err(format!("{meter:?} is monthly: only a level can be reconciled").into())
         }
-        Some(_) => Ok(()),
+        Some(LimitKind::Level) => Ok(()),
     }
 }
 
@@ -89,10 +83,7 @@ async fn one(
     totals: &mut Totals,
 ) -> Result<(), Box<dyn Error>> {
     totals.tenants += 1;
-    let name = match tenant {
-        TenantKey::Id(id) => id.to_string(),
-        TenantKey::Subdomain(label) => label.as_str().to_owned(),
-    };
+    let name = name_of(tenant);
     let (now, is_preview) = (Clock::System.now(), args.preview);
     let done = store.reconcile_by_query(tenant, &args.meter, &args.sql, is_preview, now).await;
     let line = match done {

@@ -1,15 +1,16 @@
 //! Putting levels right each night, from the tenants' own tables.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use chrono::{DateTime, NaiveTime, Utc};
+use futures_util::TryStreamExt;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     config::NightlyLevel,
     domain::{LimitKind, calendar::Day},
     service::Api,
-    store::{PageOfTenants, StoreError, TenantKey, usage::ByQuery},
+    store::{StoreError, TenantKey, usage::ByQuery},
 };
 
 /// How often it is looked whether it is time.
@@ -17,9 +18,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often a line says how far it is.
 const SAY: Duration = Duration::from_mins(1);
-
-/// Tenants that are read at a time.
-const PAGE: u32 = 500;
 
 /// What was done so far.
 #[derive(Default)]
@@ -72,9 +70,8 @@ async fn put_right(api: &Api, level: &NightlyLevel, night: Day) {
 
 /// Is it for this server, and can it be done at all?
 async fn claim(api: &Api, level: &NightlyLevel, night: Day) -> Result<bool, StoreError> {
-    let entries = api.store.limit_entries(api.clock.now()).await?;
-    let defined = entries.iter().find(|entry| *entry.defined.key == *level.meter);
-    if defined.is_none_or(|entry| entry.defined.kind != LimitKind::Level) {
+    let kind = api.store.limit_kind(&level.meter, api.clock.now()).await?;
+    if kind != Some(LimitKind::Level) {
         let meter = level.meter.as_str();
         tracing::warn!(meter, "--reconcile-usage names {meter:?}, and there is no such level");
         return Ok(false);
@@ -85,30 +82,27 @@ async fn claim(api: &Api, level: &NightlyLevel, night: Day) -> Result<bool, Stor
 /// What fails for one tenant keeps none of the others.
 async fn all_tenants(api: &Api, level: &NightlyLevel) -> Result<Totals, StoreError> {
     let NightlyLevel { meter, sql } = level;
-    let (mut totals, mut after, mut said) = (Totals::default(), None, Instant::now());
-    loop {
-        let page = api.store.tenants(PageOfTenants { after, size: PAGE }).await?;
-        let Some((last, _)) = page.last() else { return Ok(totals) };
-        after = Some(last.uuid());
-        for (tenant, _) in page {
-            let (key, now) = (TenantKey::Id(tenant), api.clock.now());
-            totals.tenants += 1;
-            match api.store.reconcile_by_query(&key, meter, sql, false, now).await {
-                Ok(Some(ByQuery { counted, released, .. })) => {
-                    totals.counted += counted;
-                    totals.released += released;
-                }
-                // It was deleted meanwhile.
-                Ok(None) => {}
-                Err(error) => {
-                    totals.failed += 1;
-                    tracing::warn!(%error, %tenant, meter, "a level was not put right: {error}");
-                }
+    let (mut totals, mut said) = (Totals::default(), Instant::now());
+    let mut tenants = pin!(api.store.all_tenants());
+    while let Some((tenant, _)) = tenants.try_next().await? {
+        let (key, now) = (TenantKey::Id(tenant), api.clock.now());
+        totals.tenants += 1;
+        match api.store.reconcile_by_query(&key, meter, sql, false, now).await {
+            Ok(Some(ByQuery { counted, released, .. })) => {
+                totals.counted += counted;
+                totals.released += released;
             }
-            if said.elapsed() >= SAY {
-                said = Instant::now();
-                tracing::info!(meter, tenants = totals.tenants, "a level is being put right");
+            // It was deleted meanwhile.
+            Ok(None) => {}
+            Err(error) => {
+                totals.failed += 1;
+                tracing::warn!(%error, %tenant, meter, "a level was not put right: {error}");
             }
         }
+        if said.elapsed() >= SAY {
+            said = Instant::now();
+            tracing::info!(meter, tenants = totals.tenants, "a level is being put right");
+        }
     }
+    Ok(totals)
 }

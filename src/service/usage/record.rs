@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -116,8 +115,7 @@ impl Recorder {
             caller.take_turn().map_err(|wait| api.counted(NotAdmitted::TooMany(wait)))?;
         }
         self.is_first = false;
-        let headers = HeaderMap::new();
-        let caller = CallerIdentity::new(caller.as_deref(), Some(&headers));
+        let caller = CallerIdentity::new(caller.as_deref(), None);
         let now = api.clock.now();
         let catalogue = api.catalogue_for(&query, now).await?;
         let (mut outcomes, mut requests) = (Vec::new(), Vec::new());

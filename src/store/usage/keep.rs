@@ -11,9 +11,6 @@ use crate::{
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
 };
 
-/// How far back what was used is accepted at most.
-pub(super) const ACCEPTED: TimeDelta = TimeDelta::days(35);
-
 /// How long keys of a month are kept after it, released keys of levels after that, and producers that
 /// are not heard of: for longer than anything is accepted, by whichever clock.
 const KEPT: TimeDelta = TimeDelta::days(36);

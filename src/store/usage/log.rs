@@ -8,11 +8,13 @@ use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
 
 use super::{
     Asked, LOCK_WAIT, UsageOp, UsageOutcome, UsageRequest, answers,
-    keep::ACCEPTED,
     rows::{Rows, Table, tenant, text},
 };
 use crate::{
-    domain::{Catalogue, Event, LimitKind, MeterId, Period, Recorded, UsageKey, UsedAt},
+    domain::{
+        Catalogue, Event, LimitKind, MeterId, Period, Recorded, UsageKey, UsedAt,
+        limits::MAX_USAGE_AGE,
+    },
     store::{Store, StoreError, ask::Ask},
 };
 
@@ -164,7 +166,7 @@ fn request(
         return Err("unknown module");
     } else if entry.amount < 1 {
         return Err("invalid amount");
-    } else if at < now - ACCEPTED {
+    } else if at < now - MAX_USAGE_AGE {
         // Nobody knows any more what was counted then.
         return Err("too late");
     }

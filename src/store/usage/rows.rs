@@ -186,14 +186,6 @@ pub(super) fn meter(row: &QueryResult) -> Result<MeterId, DbErr> {
     Ok(MeterId { tenant, meter: row.try_get::<String>("", "meter")?.into() })
 }
 
-/// What [`Rows::find`] and [`Rows::holders`] gave, where the latter was asked.
-pub(super) fn split_holders(found: &[Vec<QueryResult>]) -> (&[Vec<QueryResult>], &[QueryResult]) {
-    match found {
-        [found @ .., holders] if matches!(found.len(), 1 | 4) => (found, holders),
-        found => (found, &[]),
-    }
-}
-
 /// A number of each meter.
 pub(super) fn counts(rows: &[QueryResult]) -> Result<BTreeMap<MeterId, i64>, DbErr> {
     rows.iter().map(|row| Ok((meter(row)?, row.try_get("", "number")?))).collect()

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{LOCK_WAIT, ReconcileRequest};
 use crate::{
-    domain::{MeterId, TenantId, UsageKey, calendar::Day, limits::MAX_RECONCILED},
+    domain::{LimitKind, MeterId, TenantId, UsageKey, calendar::Day, limits::MAX_RECONCILED},
     store::{Store, StoreError, TenantKey, ask::Ask, provision::quoted, row},
 };
 
@@ -67,6 +67,16 @@ impl Store {
             done.released += reconciled.released;
         }
         Ok(Some(done))
+    }
+
+    /// What a limit counts, as the database has it now; `None`: there is none.
+    pub async fn limit_kind(
+        &self,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<LimitKind>, StoreError> {
+        let catalogue = self.present_catalogue(now).await?;
+        Ok(catalogue.definitions().limit(key).map(|defined| defined.kind))
     }
 
     /// Is it for this server to put a level right in this night? One does so for all.
