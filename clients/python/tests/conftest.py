@@ -10,6 +10,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -153,6 +154,23 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server on SQLite, and then one on PostgreSQL."""
     database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
     server = Server(database)
+    yield server
+    server.kill()
+
+
+@contextmanager
+def limited(request: pytest.FixtureRequest, tmp_path: Path, orders: int, users: int) -> Iterator[Server]:
+    """A server that enforces limits, for a tenant that may have so many orders a month and users. The fixture that
+    asks for it has "sqlite" and "postgres" as parameters."""
+    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
+    server = Server(database, "--enforce-limits", "on")
+    server.kill()
+    server.subscribe(1, "finance")
+    server.sql(f"""
+        UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter');
+        UPDATE plans SET max_users = {users}, max_transactions_monthly = {orders} WHERE slug = 'starter'
+    """)
+    server.start()
     yield server
     server.kill()
 

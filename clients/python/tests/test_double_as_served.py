@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, Postgres, Server, Sqlite, tenant_id
+from conftest import PATIENCE, Server, limited, tenant_id
 from google.protobuf.json_format import MessageToDict
 
 from entitlement_client import SyncEntitlementClient
@@ -27,17 +27,8 @@ BESIDE = ("recordedAt", "ttl", "planSlugs", "resetsAt", "meter")
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
-    server = Server(database, "--enforce-limits", "on")
-    server.kill()
-    server.subscribe(1, "finance")
-    server.sql("""
-        UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter');
-        UPDATE plans SET max_users = 60, max_transactions_monthly = 400 WHERE slug = 'starter'
-    """)
-    server.start()
-    yield server
-    server.kill()
+    with limited(request, tmp_path, orders=400, users=60) as server:
+        yield server
 
 
 class Asking:

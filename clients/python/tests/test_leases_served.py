@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Postgres, Server, Sqlite, tenant_id, until
+from conftest import PATIENCE, Server, limited, tenant_id, until
 from way import Way
 
 from entitlement_client import EntitlementClient, EntitlementsUnavailableError, SyncEntitlementClient
@@ -23,17 +23,8 @@ ORDERS = "transactions_monthly"
 @pytest.fixture(params=["sqlite", "postgres"])
 def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """Limits are enforced; a tenant has five hundred orders a month."""
-    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
-    server = Server(database, "--enforce-limits", "on")
-    server.kill()
-    server.subscribe(1, "finance")
-    server.sql("""
-        UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter');
-        UPDATE plans SET max_transactions_monthly = 500 WHERE slug = 'starter'
-    """)
-    server.start()
-    yield server
-    server.kill()
+    with limited(request, tmp_path, orders=500, users=3) as server:
+        yield server
 
 
 def counted(client: SyncEntitlementClient) -> tuple[int, int]:

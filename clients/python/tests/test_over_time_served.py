@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Postgres, Server, Sqlite, tenant_id, until
+from conftest import PATIENCE, Server, limited, tenant_id, until
 from way import Way
 
 from entitlement_client import EntitlementClient, RequestRefusedError, SyncEntitlementClient, UsageEvent
@@ -21,17 +21,8 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(params=["sqlite", "postgres"])
 def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """Limits are enforced; a tenant has ten orders a month."""
-    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
-    server = Server(database, "--enforce-limits", "on")
-    server.kill()
-    server.subscribe(1, "finance")
-    server.sql("""
-        UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter');
-        UPDATE plans SET max_users = 3, max_transactions_monthly = 10 WHERE slug = 'starter'
-    """)
-    server.start()
-    yield server
-    server.kill()
+    with limited(request, tmp_path, orders=10, users=3) as server:
+        yield server
 
 
 def orders(count: int, **said: object) -> list[UsageEvent]:

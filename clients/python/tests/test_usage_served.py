@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Postgres, Server, Sqlite, tenant_id, until
+from conftest import PATIENCE, Server, limited, tenant_id, until
 from way import Way
 
 from entitlement_client import (
@@ -31,17 +31,8 @@ ORDERS = "transactions_monthly"
 @pytest.fixture(params=["sqlite", "postgres"])
 def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """Limits are enforced; a tenant has ten orders a month and three users."""
-    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
-    server = Server(database, "--enforce-limits", "on")
-    server.kill()
-    server.subscribe(1, "finance")
-    server.sql("""
-        UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter');
-        UPDATE plans SET max_users = 3, max_transactions_monthly = 10 WHERE slug = 'starter'
-    """)
-    server.start()
-    yield server
-    server.kill()
+    with limited(request, tmp_path, orders=10, users=3) as server:
+        yield server
 
 
 def users(client: SyncEntitlementClient) -> tuple[int, int]:
