@@ -53,14 +53,14 @@ impl<L: LoadTenant> Cache<L> {
             Lookup::Fresh(known) => Some(known),
             Lookup::Suspect(_) | Lookup::Miss => None,
         };
-        let (outcome, starts_a_turn) = {
+        let joined = {
             let asked = LoadRequest { now, priority, span: span() };
             self.0.queue.join(&key, held, asked, self.0.loader.loads_at_once())
         };
-        if starts_a_turn {
+        if joined.starts_a_turn {
             self.0.start_turn();
         }
-        let outcome = outcome.await;
+        let outcome = joined.wait().await;
         if priority == Priority::Caller && matches!(outcome, Err(LoadError::Overloaded)) {
             self.0.tally.overloads.add();
         }

@@ -20,7 +20,10 @@ use futures_util::{
     future::{BoxFuture, Shared, ready},
 };
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 use tracing::Span;
 
 use self::state::{QueuePlace, QueueState};
@@ -45,6 +48,11 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 /// fail at once, instead of each waiting for as long as a dead database takes.
 const PROBES: usize = 2;
 
+/// While the database fails, a caller waits for so long after a load was asked for, and no longer: one
+/// that answers again does so in far less, and one that hangs would hold everybody up for as long as a
+/// load may take. The load goes on.
+const PROBE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What a load comes to, shared by all who wait for it.
 pub(super) type LoadOutcome = Shared<BoxFuture<'static, Result<Known, LoadError>>>;
 
@@ -56,6 +64,15 @@ pub(super) struct LoadQueue {
     /// How many tenants a statement may read: fewer after one of many has failed.
     batch: AtomicUsize,
     state: Mutex<QueueState>,
+}
+
+/// A load that a caller waits for.
+pub(super) struct Joined {
+    pub(super) outcome: LoadOutcome,
+    /// A turn must be started.
+    pub(super) starts_a_turn: bool,
+    /// When to wait no longer, although the load goes on.
+    give_up_at: Option<Instant>,
 }
 
 /// Who waits for a load.
@@ -103,8 +120,8 @@ impl LoadQueue {
         Self { max_turns, breaker, batch: MAX_BATCH.into(), state: Mutex::default() }
     }
 
-    /// Joins the load of `key`, or takes what is `held` by now, or adds a load. Also says whether a
-    /// turn must be started; there are so many `turns` at present.
+    /// Joins the load of `key`, or takes what is `held` by now, or adds a load. There are so many
+    /// `turns` at present.
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have ended
     /// in between: what is held is looked at once more while no load can end.
@@ -114,26 +131,31 @@ impl LoadQueue {
         held: impl FnOnce() -> Option<Known>,
         asked: LoadRequest,
         turns: usize,
-    ) -> (LoadOutcome, bool) {
+    ) -> Joined {
+        let priority = asked.priority;
+        let patience = |asked_at: Instant| {
+            let is_short = self.breaker.is_open() && priority == Priority::Caller;
+            is_short.then(|| asked_at + PROBE_PATIENCE)
+        };
         let mut state = self.state.lock();
-        if let Some(outcome) = state.join(key, asked.priority) {
-            return (outcome, false);
+        if let Some((outcome, asked_at)) = state.join(key, priority) {
+            return Joined { outcome, starts_a_turn: false, give_up_at: patience(asked_at) };
         }
         if let Some(held) = held() {
-            return (of(Ok(held)), false);
+            return Joined::ended(Ok(held));
         }
         if self.breaker.is_open()
             && state.turns_taken >= PROBES.min(self.max_turns.min(turns)).max(1)
         {
-            return (of(Err(LoadError::Failing)), false);
+            return Joined::ended(Err(LoadError::Failing));
         }
         if state.is_full(asked.priority) {
-            return (of(Err(LoadError::Overloaded)), false);
+            return Joined::ended(Err(LoadError::Overloaded));
         }
         let outcome = state.add(key.clone(), asked);
-        let starts = state.turns_taken < self.max_turns.min(turns);
-        state.turns_taken += usize::from(starts);
-        (outcome, starts)
+        let starts_a_turn = state.turns_taken < self.max_turns.min(turns);
+        state.turns_taken += usize::from(starts_a_turn);
+        Joined { outcome, starts_a_turn, give_up_at: patience(Instant::now()) }
     }
 
     /// Strikes off the loads that have begun and whose keys are such. Those who wait for one get
@@ -216,6 +238,21 @@ impl LoadQueue {
     }
 }
 
+impl Joined {
+    fn ended(outcome: Result<Known, LoadError>) -> Self {
+        let outcome = ready(outcome).boxed().shared();
+        Self { outcome, starts_a_turn: false, give_up_at: None }
+    }
+
+    /// What the load comes to, or that the database is failing.
+    pub(super) async fn wait(self) -> Result<Known, LoadError> {
+        match self.give_up_at {
+            None => self.outcome.await,
+            Some(at) => timeout_at(at, self.outcome).await.unwrap_or(Err(LoadError::Failing)),
+        }
+    }
+}
+
 impl StartedLoad {
     /// Answers those who wait for it. What was loaded is in place.
     pub(super) fn end(mut self, outcome: Result<Known, LoadError>) {
@@ -238,8 +275,4 @@ fn refuse(answers: Vec<oneshot::Sender<Result<Known, LoadError>>>, error: &LoadE
         // Nobody waits for it any more where this fails.
         _ = answer.send(Err(error.clone()));
     }
-}
-
-fn of(outcome: Result<Known, LoadError>) -> LoadOutcome {
-    ready(outcome).boxed().shared()
 }

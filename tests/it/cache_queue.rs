@@ -313,3 +313,30 @@ async fn a_storm_of_changes_leaves_room_for_callers() {
     assert!(cold.await.unwrap().is_ok(), "it is in the next statement");
     assert_eq!(fake.statements()[4_001], 100);
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_database_fails_a_caller_waits_half_a_second_and_the_load_goes_on() {
+    let fake = Fake::gated(10);
+    let (cache, first) = busy(&fake).await;
+    *fake.failing.lock().unwrap() = true;
+    fake.gate.add_permits(1);
+    assert!(matches!(first.await.unwrap(), Err(LoadError::Store(StoreError::TimedOut))));
+
+    // It hangs. Whoever asks first finds that out, and whoever asks for the same later knows it.
+    let asked = tokio::time::Instant::now();
+    let probe = cache.get(tenant(1), NOW).await;
+    assert!(matches!(probe, Err(LoadError::Failing)), "{probe:?}");
+    assert_eq!(asked.elapsed().as_millis(), 500);
+    for number in [1, 2] {
+        let next = cache.get(tenant(number), NOW).await;
+        assert!(matches!(next, Err(LoadError::Failing)), "{next:?}");
+    }
+    assert_eq!(asked.elapsed().as_millis(), 500, "at once");
+    assert_eq!(fake.loads(), 2);
+
+    // What nobody waits for any more is held once it comes, and the database is asked as before.
+    *fake.failing.lock().unwrap() = false;
+    fake.gate.add_permits(2);
+    yield_until(|| cache.held(tenant(1), NOW).is_some()).await;
+    assert!(cache.get(tenant(2), NOW).await.is_ok());
+}

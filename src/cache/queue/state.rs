@@ -30,6 +30,7 @@ pub(super) struct QueuePlace {
 
 pub(super) struct Load {
     number: u64,
+    asked_at: Instant,
     outcome: LoadOutcome,
     /// `None`: it has begun.
     pub(super) waiting: Option<Waiting>,
@@ -42,9 +43,13 @@ pub(super) struct Waiting {
 }
 
 impl QueueState {
-    /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one
+    /// Joins the load of this tenant, if there is one, and says when it was asked for first. It comes forward where a caller joins one
     /// that no caller waited for.
-    pub(super) fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<LoadOutcome> {
+    pub(super) fn join(
+        &mut self,
+        key: &TenantKey,
+        priority: Priority,
+    ) -> Option<(LoadOutcome, Instant)> {
         let load = self.loads.get_mut(key)?;
         if let Some(waiting) = &mut load.waiting
             && waiting.asked.priority == Priority::Background
@@ -54,7 +59,7 @@ impl QueueState {
             waiting.since = Instant::now();
             self.waiting.push_back(QueuePlace { key: key.clone(), number: load.number });
         }
-        Some(load.outcome.clone())
+        Some((load.outcome.clone(), load.asked_at))
     }
 
     pub(super) fn is_full(&self, priority: Priority) -> bool {
@@ -75,9 +80,10 @@ impl QueueState {
             Priority::Caller => self.waiting.push_back(place),
             Priority::Background => self.in_background.push_back(place),
         }
-        let waiting = Some(Waiting { asked, since: Instant::now(), answer });
-        self.loads
-            .insert(key, Load { number: self.last_number, outcome: outcome.clone(), waiting });
+        let asked_at = Instant::now();
+        let waiting = Some(Waiting { asked, since: asked_at, answer });
+        let load = Load { number: self.last_number, asked_at, outcome: outcome.clone(), waiting };
+        self.loads.insert(key, load);
         outcome
     }
 
