@@ -32,7 +32,7 @@ pub use self::{
     map::{Conflict, RouteMap},
     method::{RefusedMethod, check_method},
     outline::{ANY, MAX_OUTLINE_BYTES, REST, outline},
-    path::{MAX_PATH_BYTES, PathReading, RefusedPath},
+    path::{MAX_PATH_BYTES, PathReading, RefusedPath, target_text},
     propose::{Proposal, propose},
     template::{InvalidTemplate, PathTemplate},
     write::write,

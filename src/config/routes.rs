@@ -66,16 +66,23 @@ pub struct GatewayArgs {
     #[arg(long, env = "ENTITLEMENTD_ENFORCE", value_enum, default_value_t)]
     pub enforce: Enforce,
     /// The header by which a client names its tenant. The upstream always gets the tenant in
-    /// x-tenant-id.
+    /// x-tenant-id. A proxy that keeps what a client says in x-NAME under another name calls it
+    /// x-claimed-NAME.
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
     pub tenant_header: String,
-    /// Where proxies that ask over HTTP (nginx, Traefik, Caddy) can connect: ADDRESS:PORT or
-    /// unix:/PATH [default: nowhere]
+    /// Where proxies that ask over HTTP (nginx, Traefik, Caddy, HAProxy) can connect: ADDRESS:PORT
+    /// or unix:/PATH. They choose a dialect by the path of the question, such as /auth/traefik
+    /// [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_LISTEN", value_name = "ADDRESS")]
     pub forward_auth_listen: Option<ListenAddress>,
-    /// Which responses these proxies understand.
+    /// Which responses these proxies understand where the path names no dialect.
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_CODES", value_enum, default_value_t)]
     pub forward_auth_codes: ForwardAuthCodesKind,
+    /// The header in which proxies of one dialect pass on what a client says of its tenant, where it
+    /// is not that of --tenant-header: nginx=x-tenant-id. Repeatable; commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_TENANT_HEADER", value_name = "DIALECT=NAME", value_delimiter = ',',
+          value_parser = dialects_header)]
+    pub forward_auth_tenant_header: Vec<(String, String)>,
 }
 
 /// Which responses an HTTP proxy understands, and which headers it sets.
@@ -116,6 +123,12 @@ fn header(text: &str) -> Result<String, String> {
         .parse::<http::HeaderName>()
         .map_err(|_| "expected a header's name, such as x-tenant-id".to_owned())?;
     Ok(name.as_str().to_owned())
+}
+
+fn dialects_header(text: &str) -> Result<(String, String), String> {
+    let (dialect, name) =
+        text.split_once('=').ok_or("expected DIALECT=NAME, such as nginx=x-tenant-id")?;
+    Ok((dialect.to_owned(), header(name)?))
 }
 
 /// The arguments of `routes`.

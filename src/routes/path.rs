@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, percent_decode, percent_encode};
 use thiserror::Error;
 
 /// Maximum length of a path without its query, in bytes.
@@ -54,6 +54,17 @@ pub enum RefusedPath {
     /// The readings lead to different rules.
     #[error("the path is spelled in a way that services may read differently")]
     Ambiguous,
+}
+
+/// A request's target as text. Bytes that are not UTF-8 become their percent-encoding, which means the
+/// same (RFC 3986, section 2.1): in a query they do no harm, and a path of them is refused.
+pub fn target_text(bytes: &[u8]) -> Cow<'_, str> {
+    /// Everything that is ASCII stays.
+    const NOTHING: &AsciiSet = &AsciiSet::EMPTY;
+    match str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => percent_encode(bytes, NOTHING).to_string().into(),
+    }
 }
 
 /// The part of a request's target before its query.

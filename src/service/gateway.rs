@@ -10,7 +10,9 @@ mod refusal_kind;
 mod tally;
 mod unmapped;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     Api,
@@ -28,7 +30,8 @@ pub(super) use decision::{AuthzDecision, TRUSTED, Verdict, VerdictKind};
 pub(crate) use live::LiveRoutes;
 pub(super) use refusal::Refusal;
 use refusal_kind::{Obstacle, RefusalKind};
-pub(super) use tally::{GatewayTally, Outcome, ProxyProtocol};
+use tally::Outcome;
+pub(super) use tally::{GatewayTally, ProxyProtocol};
 pub(crate) use unmapped::UnmappedPaths;
 
 /// What becomes of a request that no rule is about.
@@ -52,7 +55,7 @@ pub(crate) struct GatewaySettings {
     pub require_verified: bool,
     /// False: what would be refused passes, and says so.
     pub enforce: bool,
-    /// The header by which a client names its tenant, in small letters.
+    /// The header by which a client names its tenant, in small letters, as Envoy passes it on.
     pub tenant_header: String,
 }
 
@@ -78,7 +81,11 @@ pub(super) struct AuthzRequest<'a> {
     /// Path and query, as sent.
     pub(super) target: &'a str,
     pub(super) host: Option<&'a str>,
+    /// The header in which the proxy passes on what the client says of its tenant.
+    pub(super) tenant_header: &'a str,
+    /// That header. What came in several is one list (RFC 9110, section 5.3).
     pub(super) tenant_id: Option<&'a str>,
+    /// A list too, where several came.
     pub(super) authorization: Option<&'a str>,
     /// Its id, if the proxy reports one that is suitable for a log. Otherwise the proxy's own
     /// request has one.
@@ -88,6 +95,8 @@ pub(super) struct AuthzRequest<'a> {
     /// A browser asks whether it may send a request: it has `origin` and
     /// `access-control-request-method`.
     pub(super) is_preflight: bool,
+    /// Why there is nothing to judge: the proxy may not ask, or does not say what about.
+    pub(super) obstacle: Option<&'a Refusal>,
 }
 
 /// What is known of a request while it is judged.
@@ -100,14 +109,21 @@ struct Judged {
 }
 
 impl Api {
-    /// Rules on a request, and counts it.
+    /// Rules on a request, and counts it. What takes longer than `limit` is given up.
     pub(super) async fn decide_http(
         &self,
         proxy: ProxyProtocol,
         authz_request: AuthzRequest<'_>,
+        limit: Option<Duration>,
     ) -> AuthzDecision {
         let mut judged = Judged::default();
-        let verdict = self.evaluate(authz_request, &mut judged).await;
+        let evaluating = self.evaluate(authz_request, &mut judged);
+        let verdict = match limit {
+            None => evaluating.await,
+            Some(limit) => {
+                timeout(limit, evaluating).await.unwrap_or_else(|_| Err(Refusal::too_late()))
+            }
+        };
         let Judged { rule, is_unmapped, tenant, module } = judged;
         let enforce =
             self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
@@ -125,6 +141,9 @@ impl Api {
         authz_request: AuthzRequest<'_>,
         judged: &mut Judged,
     ) -> Result<Verdict, Refusal> {
+        if let Some(refusal) = authz_request.obstacle {
+            return Err(refusal.clone());
+        }
         // Even where nothing is enforced: which rule it would be about is anybody's guess.
         if let Err(refused) = check_method(authz_request.method) {
             return Ok(Verdict::Refused(Refusal::method(refused)));
@@ -189,8 +208,7 @@ impl Api {
         asked: AskedTime,
     ) -> Result<Resolved, Refusal> {
         let ignores_token = rule.is_some_and(|rule| rule.token == TokenUse::Ignore);
-        let mut carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
-        carried.bearer_token = carried.bearer_token.filter(|_| !ignores_token);
+        let carried = authz_request.carried(ignores_token)?;
         let vouched = self
             .vouched(carried, asked.now)
             .await
@@ -259,16 +277,49 @@ impl<'a> AuthzRequest<'a> {
         reported.or_else(|| self.caller.trace_id())
     }
 
-    fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {
-        let id = self.tenant_id.map(TenantId::parse).transpose();
-        let tenant_id =
-            id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
+    fn carried(&self, ignores_token: bool) -> Result<Carried<'a>, Refusal> {
+        let tenant_id = self.tenant_id.map(|id| self.tenant_of(id)).transpose()?;
+        let authorization = self.authorization.filter(|_| !ignores_token);
+        if authorization.is_some_and(has_several_tokens) {
+            return Err(Refusal::repeated("authorization"));
+        }
         Ok(Carried {
             caller: self.caller,
             by_certificate: self.by_certificate,
             tenant_id,
             host: self.host,
-            bearer_token: self.authorization.and_then(bearer),
+            bearer_token: authorization.and_then(bearer),
         })
+    }
+
+    fn tenant_of(&self, id: &str) -> Result<TenantId, Refusal> {
+        let header = clients_name_of(self.tenant_header);
+        if id.contains(',') {
+            return Err(Refusal::repeated(&header));
+        }
+        TenantId::parse(id).map_err(|error| Refusal::unreadable(&header, &error.to_string()))
+    }
+}
+
+/// Does a request with this `content-type` speak gRPC? Then so does its answer. gRPC-Web does not: its
+/// clients read the status of HTTP.
+pub(super) fn speaks_grpc(content_type: &str) -> bool {
+    content_type
+        .strip_prefix("application/grpc")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+}
+
+/// Is it a list of credentials with a bearer token among them? Which of them counts would be a guess. No
+/// token has a comma (RFC 6750, section 2.1).
+fn has_several_tokens(authorization: &str) -> bool {
+    authorization.contains(',') && authorization.split(',').any(|part| bearer(part).is_some())
+}
+
+/// A proxy that keeps a client's `x-NAME` under another name calls it `x-claimed-NAME`: its client
+/// knows only the former.
+fn clients_name_of(header: &str) -> Cow<'_, str> {
+    match header.strip_prefix("x-claimed-") {
+        Some(name) => format!("x-{name}").into(),
+        None => header.into(),
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
 use super::{
-    Api, caller::NotAdmittedKind, check::Judgement, gateway::GatewayTally, usage::EventOutcome,
+    Api, caller::NotAdmittedKind, check::Judgement, forward_auth::ProxyHeader,
+    gateway::GatewayTally, usage::EventOutcome,
 };
 use crate::{
     domain::{FeatureReason, LimitReason, Reason},
@@ -23,6 +24,8 @@ pub(crate) struct Metrics {
     pub rpcs: Rpcs<Timed>,
     /// Requests of proxies over HTTP that are being answered.
     pub forward_auth_in_flight: ShardedGauge,
+    /// Questions of proxies over HTTP that are not set up as they must be, by the header.
+    pub forward_auth_misconfigured: CounterFamily<ProxyHeader>,
     /// Decisions.
     pub decisions: CounterFamily<Reason>,
     /// Decisions about features.
@@ -138,6 +141,14 @@ impl Collector for Metrics {
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
         self.gateway_requests.encode(requests)?;
+        let help = "Questions over HTTP of proxies that are not set up as their dialect needs: the header that is missing, or comes more than once; :path: the path names no dialect";
+        let misconfigured = encoder.encode_descriptor(
+            "forward_auth_misconfigured",
+            help,
+            None,
+            MetricType::Counter,
+        )?;
+        self.forward_auth_misconfigured.encode("header", misconfigured)?;
         let help = "Requests refused because their caller may not make them: unknown caller, rate exceeded, or a service, tenant or module that it may not use; enumeration: all tenants";
         let refusals =
             encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;

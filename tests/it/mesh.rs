@@ -4,6 +4,7 @@
 mod access;
 mod browser;
 mod counted;
+mod dialects;
 mod features;
 mod followed;
 mod forward_auth;
@@ -14,6 +15,7 @@ mod outage;
 mod records;
 mod routes_command;
 mod routes_import;
+mod shadow;
 mod trusted;
 
 use std::{io::Write, net::SocketAddr};
@@ -71,9 +73,7 @@ impl Kind {
     fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Envoy => &["--tenant-header", "x-claimed-tenant-id"],
-            Self::Nginx => {
-                &["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", "nginx"]
-            }
+            Self::Nginx => &["--forward-auth-listen", "127.0.0.1:0"],
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The listener for proxies that ask over HTTP: off unless requested.
 
-use http::Request;
+use http::{HeaderName, Request};
 use hyper::body::Incoming;
 
 use crate::{
     config::{ForwardAuthCodesKind, Insecure, ServeArgs, UnusableSetting},
+    observability::metrics::MetricLabel,
     server::{
         net::{
             answers::Answers,
@@ -14,7 +15,7 @@ use crate::{
     },
     service::{
         Api, Ending, Peer,
-        forward_auth::{ForwardAuth, ForwardAuthCodes},
+        forward_auth::{Dialect, ForwardAuth, ForwardAuthSettings},
         grpc::front::Answering,
     },
 };
@@ -37,12 +38,41 @@ pub(crate) async fn bind(
     let flag = "--forward-auth-listen";
     let tls = security.of(Insecure::ForwardAuth, flag, wanted)?;
     security.needs_callers(flag, wanted)?;
+    let settings = settings(args)?;
     let (address, listener) = Listener::bind(flag, wanted).await?;
-    let codes = match args.gateway.forward_auth_codes {
-        ForwardAuthCodesKind::Full => ForwardAuthCodes::Full,
-        ForwardAuthCodesKind::Nginx => ForwardAuthCodes::Nginx,
-    };
     tracing::info!(%address, "proxies are answered over HTTP on {address}");
-    let answers = ForwardAuth::new(api.clone(), codes, args.limit.request_timeout.std());
+    let answers = ForwardAuth::new(api.clone(), settings);
     Ok(Some(Endpoint { listener, address, tls, answers }))
+}
+
+fn settings(args: &ServeArgs) -> Result<ForwardAuthSettings, UnusableSetting> {
+    let gateway = &args.gateway;
+    let usual = header("--tenant-header", &gateway.tenant_header)?;
+    let mut tenant_headers = vec![usual; Dialect::ALL.len()];
+    for (dialect, name) in &gateway.forward_auth_tenant_header {
+        let flag = "--forward-auth-tenant-header";
+        let found = Dialect::ALL.iter().find(|known| known.word() == dialect);
+        let found = found.ok_or_else(|| {
+            let known: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.word()).collect();
+            UnusableSetting::new(
+                flag,
+                format!("names {dialect:?}: the dialects are {}", known.join(", ")),
+            )
+        })?;
+        tenant_headers[found.number()] = header(flag, name)?;
+    }
+    let dialect = match gateway.forward_auth_codes {
+        ForwardAuthCodesKind::Full => Dialect::Forwarded,
+        ForwardAuthCodesKind::Nginx => Dialect::Nginx,
+    };
+    Ok(ForwardAuthSettings {
+        dialect,
+        tenant_headers,
+        request_timeout: args.limit.request_timeout.std(),
+    })
+}
+
+fn header(flag: &'static str, name: &str) -> Result<HeaderName, UnusableSetting> {
+    name.parse()
+        .map_err(|_| UnusableSetting::new(flag, format!("is {name:?}, which is no header's name")))
 }

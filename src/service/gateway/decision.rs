@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{AuthzRequest, Outcome, Refusal};
+use super::{AuthzRequest, Obstacle, Outcome, Refusal, RefusalKind};
 use crate::{
     domain::ModuleCode,
     observability::{
@@ -90,6 +90,12 @@ impl AuthzDecision {
             Verdict::Public | Verdict::Granted => None,
             Verdict::WouldDeny(refusal) | Verdict::Refused(refusal) => Some(refusal),
         }
+    }
+
+    /// Was it given up, since it took too long?
+    pub(in crate::service) fn is_too_late(&self) -> bool {
+        let too_late = RefusalKind::from(Obstacle::DeadlineExceeded);
+        self.refusal().is_some_and(|refusal| refusal.kind == too_late)
     }
 
     /// The rule, as it is written.

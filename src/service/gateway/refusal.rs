@@ -3,6 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use http::StatusCode;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 
 use super::{Obstacle, RefusalKind};
@@ -62,8 +63,13 @@ impl Refusal {
         Self::new(Obstacle::InvalidField, format!("The header {header} {problem}."))
     }
 
+    /// A header of which one is expected came more than once.
+    pub(in crate::service) fn repeated(header: &str) -> Self {
+        Self::unreadable(header, "came more than once")
+    }
+
     /// The judgement took too long.
-    pub(in crate::service) fn too_late() -> Self {
+    pub(super) fn too_late() -> Self {
         Self::new(Obstacle::DeadlineExceeded, LATER)
     }
 
@@ -153,10 +159,9 @@ impl Refusal {
         Self { plan_slugs: judgement.plan_slugs, ..Self::new(kind, detail) }
     }
 
-    /// The headers of the client's response.
+    /// The headers of the client's response, but for the type of its body.
     pub(in crate::service) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
-            ("content-type", "application/problem+json".to_owned()),
             ("cache-control", "no-store".to_owned()),
             ("x-entitlement-reason", self.reason().to_owned()),
         ];
@@ -174,8 +179,35 @@ impl Refusal {
         headers
     }
 
+    /// A sentence for people.
+    pub(in crate::service) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The code of gRPC for a client that speaks it. Where a client only gets a status of HTTP, it makes
+    /// other codes of 400 and 404 ([gRPC's mapping](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)).
+    pub(in crate::service) fn grpc_status(&self) -> &'static str {
+        match self.status() {
+            StatusCode::BAD_REQUEST => "3",
+            StatusCode::NOT_FOUND => "5",
+            StatusCode::FORBIDDEN => "7",
+            StatusCode::INTERNAL_SERVER_ERROR => "13",
+            StatusCode::UNAUTHORIZED => "16",
+            _ => "14",
+        }
+    }
+
+    /// The sentence as a header of gRPC has it: what is not visible ASCII, and `%`, is percent-encoded.
+    pub(in crate::service) fn grpc_message(&self) -> String {
+        const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+        utf8_percent_encode(&self.detail, ENCODED).to_string()
+    }
+
+    /// The type of [`Self::problem`].
+    pub(in crate::service) const PROBLEM_TYPE: &'static str = "application/problem+json";
+
     /// `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), as the callers' libraries write it.
-    pub(in crate::service) fn body(&self) -> String {
+    pub(in crate::service) fn problem(&self) -> String {
         let mut body = json!({
             "type": "about:blank",
             "title": self.status().canonical_reason(),

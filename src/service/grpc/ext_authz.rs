@@ -16,12 +16,14 @@ impl Authorization for Api {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let attributes =
-            convert::proxy_attributes(request.get_ref(), &self.gateway.settings.tenant_header)?;
+        let tenant_header = &self.gateway.settings.tenant_header;
+        let attributes = convert::proxy_attributes(request.get_ref(), tenant_header)?;
         let caller = CallerIdentity::of(request.extensions(), request.metadata().as_ref());
         let by_certificate = self.callers.vouched_for(attributes.principal());
-        let authz_request = attributes.authz_request(caller, by_certificate);
-        let authz_decision = self.decide_http(ProxyProtocol::ExtAuthz, authz_request).await;
-        Ok(Response::new(convert::authz_response(&authz_decision)))
+        let authz_request = attributes.authz_request(caller, by_certificate, tenant_header);
+        // The front limits how long it takes.
+        let judging = self.decide_http(ProxyProtocol::ExtAuthz, authz_request, None);
+        let authz_decision = judging.await;
+        Ok(Response::new(convert::authz_response(&authz_decision, attributes.speaks_grpc())))
     }
 }

@@ -20,10 +20,10 @@ pub struct Reply {
 }
 
 /// Sends these bytes, and reads until the server closes the connection.
-pub async fn send(address: SocketAddr, request: &str) -> Reply {
+pub async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Reply {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // A server that has had enough closes before everything is sent.
-    _ = stream.write_all(request.as_bytes()).await;
+    _ = stream.write_all(request.as_ref()).await;
     let answer = read_to_end(&mut stream).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status =

@@ -144,9 +144,10 @@ impl Nginx {
     /// some words of the configuration replaced.
     pub fn start(upstream: u16, authorizer: u16, changes: &[(&str, &str)]) -> Self {
         let folder = new_folder();
-        let port = free_port();
+        let (port, grpc_port) = (free_port(), free_port());
         let ports = [
             ("listen 10080;".to_owned(), format!("listen 127.0.0.1:{port};")),
+            ("listen 10090 ".to_owned(), format!("listen 127.0.0.1:{grpc_port} ")),
             ("127.0.0.1:8000".to_owned(), format!("127.0.0.1:{upstream}")),
             ("127.0.0.1:9191".to_owned(), format!("127.0.0.1:{authorizer}")),
         ];

@@ -85,7 +85,7 @@ fn answered(metrics: &Metrics, method: &str, code: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forward_auth_counts_what_it_turns_away_unjudged() {
-    let asked = Asked::start(&[&SHOWN[..], &["--enforce", "off"]].concat()).await;
+    let asked = Asked::start(&SHOWN).await;
     assert_eq!(answered(&asked.metrics().await, "ForwardAuth", "OK"), 0.0, "there from the start");
     assert_eq!(asked.send(&[("x-forwarded-method", "GET")]).await.status, 400);
     let metrics = asked.metrics().await;

@@ -19,7 +19,7 @@ use crate::{
     },
     service::{
         caller::CallerIdentity,
-        gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
+        gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict, speaks_grpc},
         grpc::status,
         request_id::is_request_id,
     },
@@ -54,6 +54,7 @@ impl ProxyAttributes<'_> {
         &'a self,
         caller: CallerIdentity<'a>,
         by_certificate: Option<TenantId>,
+        tenant_header: &'a str,
     ) -> AuthzRequest<'a> {
         let Attributes { method, path, host, tenant_id, authorization, .. } = &self.0;
         let is_preflight = [&self.0.origin, &self.0.access_control_request_method];
@@ -63,22 +64,32 @@ impl ProxyAttributes<'_> {
             method,
             target: path,
             host: Some(*host).filter(|host| !host.is_empty()),
+            tenant_header,
             tenant_id: tenant_id.value(),
             authorization: authorization.value(),
             request_id: self.0.request_id.value().filter(|id| is_request_id(id)),
             traceparent: self.0.traceparent.value(),
             is_preflight: is_preflight.into_iter().all(|header| header.value().is_some()),
+            obstacle: None,
         }
+    }
+
+    /// Does the HTTP request speak gRPC?
+    pub(in crate::service) fn speaks_grpc(&self) -> bool {
+        self.0.content_type.value().is_some_and(speaks_grpc)
     }
 }
 
-/// The answer to Envoy: a refusal is an answer too.
-pub(in crate::service) fn authz_response(authz_decision: &AuthzDecision) -> CheckResponse {
+/// The answer to Envoy: a refusal is an answer too. `speaks_grpc`: so does the client.
+pub(in crate::service) fn authz_response(
+    authz_decision: &AuthzDecision,
+    speaks_grpc: bool,
+) -> CheckResponse {
     let attributes = authz_decision.headers_to_set();
     let dynamic_metadata = Some(metadata(authz_decision, &attributes));
     let (code, ok_response, denied_response) = match &authz_decision.verdict {
         Verdict::Refused(refusal) => {
-            (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec()))
+            (Code::PermissionDenied, None, Some(denied(refusal, speaks_grpc).encode_to_vec()))
         }
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
             let set = attributes.iter().map(|(name, value)| (*name, &**value));
@@ -93,15 +104,23 @@ pub(in crate::service) fn authz_response(authz_decision: &AuthzDecision) -> Chec
     CheckResponse { status, denied_response, ok_response, dynamic_metadata }
 }
 
-fn denied(refusal: &Refusal) -> DeniedHttpResponse {
+/// Of a refusal of gRPC, Envoy makes a response of gRPC: it takes the code from the headers, and the body
+/// for the message.
+fn denied(refusal: &Refusal, speaks_grpc: bool) -> DeniedHttpResponse {
+    let (name, value, body) = if speaks_grpc {
+        ("grpc-status", refusal.grpc_status(), refusal.detail().to_owned())
+    } else {
+        ("content-type", Refusal::PROBLEM_TYPE, refusal.problem())
+    };
+    let headers = refusal.headers().into_iter().chain([(name, value.to_owned())]);
     let set = |(key, value): (&'static str, String)| HeaderValueOption {
         header: Some(HeaderValue { key: key.to_owned(), value, raw_value: Vec::new() }),
         append: Some(false),
     };
     DeniedHttpResponse {
         status: Some(HttpStatus { code: refusal.status().as_u16().into() }),
-        headers: refusal.headers().into_iter().map(set).collect(),
-        body: refusal.body(),
+        headers: headers.map(set).collect(),
+        body,
     }
 }
 

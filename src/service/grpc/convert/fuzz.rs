@@ -62,6 +62,6 @@ pub(crate) fn fuzz_requests(bytes: &[u8]) {
     if let Some(request) = read::<CheckRequest>(bytes)
         && let Ok(attributes) = proxy_attributes(request.get_ref(), "x-tenant-id")
     {
-        _ = attributes.authz_request(CallerIdentity::default(), None);
+        _ = attributes.authz_request(CallerIdentity::default(), None, "x-tenant-id");
     }
 }

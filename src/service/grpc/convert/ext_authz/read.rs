@@ -10,6 +10,8 @@ use std::borrow::Cow;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use crate::routes::target_text;
+
 /// The bytes are not an `AttributeContext`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MalformedAttributes;
@@ -22,7 +24,7 @@ pub(super) struct Attributes<'a> {
     /// Is it about an HTTP request at all?
     pub(super) is_http: bool,
     pub(super) method: &'a str,
-    pub(super) path: &'a str,
+    pub(super) path: Cow<'a, str>,
     pub(super) host: &'a str,
     pub(super) tenant_id: Header<'a>,
     pub(super) authorization: Header<'a>,
@@ -30,6 +32,7 @@ pub(super) struct Attributes<'a> {
     pub(super) access_control_request_method: Header<'a>,
     pub(super) request_id: Header<'a>,
     pub(super) traceparent: Header<'a>,
+    pub(super) content_type: Header<'a>,
 }
 
 /// A header, in either of the forms in which Envoy sends headers.
@@ -92,7 +95,7 @@ impl<'a> Attributes<'a> {
         for field in WireFields(message) {
             match field? {
                 (2, method) => self.method = text(method)?,
-                (4, path) => self.path = text(path)?,
+                (4, path) => self.path = target_text(path),
                 (5, host) => self.host = text(host)?,
                 (3, entry) => {
                     let [key, value, _] = strings(entry)?;
@@ -150,6 +153,7 @@ impl<'a> Attributes<'a> {
             b"access-control-request-method" => tell(&mut self.access_control_request_method),
             b"x-request-id" => tell(&mut self.request_id),
             b"traceparent" => tell(&mut self.traceparent),
+            b"content-type" => tell(&mut self.content_type),
             _ => Ok(()),
         }
     }

@@ -74,7 +74,7 @@ proptest! {
         let http = context.request.and_then(|request| request.http);
         prop_assert_eq!(read.is_http, http.is_some());
         let http = http.unwrap_or_default();
-        prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
+        prop_assert_eq!((read.method, &*read.path, read.host), (&*http.method, &*http.path, &*http.host));
         for (read, name) in [
             (&read.tenant_id, "x-tenant-id"),
             (&read.authorization, "authorization"),
@@ -96,7 +96,7 @@ proptest! {
         let http = whole.request.and_then(|request| request.http).unwrap_or_default();
         let headers: HashMap<_, _> = http.headers;
         let read = Attributes::read(&bytes, "x-tenant-id").unwrap();
-        prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
+        prop_assert_eq!((read.method, &*read.path, read.host), (&*http.method, &*http.path, &*http.host));
         prop_assert_eq!(read.authorization.joined, headers.get("authorization").map(String::as_str));
         if !bytes.is_empty() {
             let place = cut.index(bytes.len());
