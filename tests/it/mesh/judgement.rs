@@ -254,6 +254,34 @@ on_both_proxies! {
 }
 
 on_both_proxies! {
+    async fn who_names_two_tenants_is_refused_in_the_words_of_the_header_that_was_sent(kind: Kind) {
+        let mesh = Mesh::with_routes(kind, seeded().await, ROUTES, &[]).await;
+        let (own, other) = (id(1), id(9));
+        for values in [[own.as_str(), &other], [&other, &own], [&own, &own], [&own, ""], ["", &own]] {
+            let headers = values.map(|value| ("x-tenant-id", value));
+            let reply = mesh.get("/api/v1/me", &headers).await;
+            assert_eq!((reply.status, reply.reason().as_str()), (400, "INVALID_FIELD"), "{values:?}");
+            let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+            assert_eq!(detail, "The header x-tenant-id came more than once.", "{values:?}");
+            // To what is public, it does not matter.
+            assert_eq!(mesh.get("/health", &headers).await.seen("x-tenant-id"), "");
+        }
+        let reply = mesh.get("/api/v1/me", &[("x-tenant-id", "acme")]).await;
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with("The header x-tenant-id must be a UUID"), "{detail}");
+        // The name that is between the proxy and its judge is nobody else's.
+        for target in ["/api/v1/me", "/health", "/api/v1/new/thing"] {
+            let headers = [("x-tenant-id", own.as_str()), ("x-claimed-tenant-id", &other)];
+            let reply = mesh.get(target, &headers).await;
+            if matches!(kind, Kind::Envoy) {
+                assert_eq!(reply.seen("x-claimed-tenant-id"), "", "{target}");
+            }
+            assert_eq!(reply.seen("x-tenant-id") == own, target != "/health", "{target}");
+        }
+    }
+}
+
+on_both_proxies! {
     async fn every_route_of_the_erp_is_open_to_who_has_the_module_and_closed_to_who_has_not(kind: Kind) {
         let mut reader = csv::Reader::from_path(ERP_ROUTES).unwrap();
         let rows: Vec<[String; 4]> =

@@ -1,6 +1,9 @@
-//! What Envoy makes of an authorizer that is away.
+//! What proxies make of an authorizer that is away, and of one whose database is.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
+
+use clap::Parser;
+use entitlementd::config::{Cli, Command};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -9,10 +12,15 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{
-    Database, Row, Server, id,
-    mesh::{Envoy, Upstream, port_of, send_to},
-    proxy::Proxy,
+use super::{Kind, Mesh, ROUTES, seeded};
+use crate::{
+    harness::{
+        Database, Row, Server, id,
+        mesh::{Envoy, Upstream, port_of, send_to},
+        postgres,
+        proxy::Proxy,
+    },
+    on_both_proxies,
 };
 
 const FLAGS: [&str; 6] =
@@ -120,5 +128,65 @@ async fn users_who_hang_up_fail_nobody_elses_requests() {
         world.network.let_through();
         let patient = join_all((0..40).map(|_| status(&envoy))).await;
         assert_eq!(patient, [200; 40], "{}", envoy.log());
+    }
+}
+
+on_both_proxies! {
+    async fn a_database_that_hangs_is_told_of_and_what_is_held_is_answered(kind: Kind) {
+        let database = seeded().await;
+        for tenant in 2..=6 {
+            database.mk_tenant(tenant, &format!("tenant-{tenant}"), "active").await;
+        }
+        let network = Proxy::to(postgres::shared().port()).await;
+        let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
+        let mesh = Mesh::with_routes(kind, database.by_way_of(url).await, ROUTES, &[]).await;
+        let get = async |tenant: u32| {
+            let own = id(tenant);
+            mesh.get("/api/v1/me", &[("x-tenant-id", &own)]).await
+        };
+        assert_eq!(get(1).await.status, 200);
+        network.black_hole();
+        for tenant in 2..=6 {
+            let reply = get(tenant).await;
+            assert_eq!((reply.status, reply.reason().as_str()), (503, "STORE_UNAVAILABLE"), "{reply:?}");
+            assert!(reply.head.contains("\r\nretry-after: 1"), "{reply:?}");
+        }
+        assert_eq!(get(1).await.status, 200);
+        network.let_through();
+        network.cut().await;
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while get(2).await.status != 200 {
+            assert!(std::time::Instant::now() < deadline, "{}", mesh.log());
+        }
+    }
+}
+
+#[test]
+fn every_shipped_proxy_waits_longer_than_the_server_may_wait_for_its_database() {
+    let Command::Serve(args) = Cli::try_parse_from(["entitlementd", "serve"]).unwrap().command
+    else {
+        panic!("not serve");
+    };
+    let pool = &args.pool;
+    let may_take = pool.database_acquire_timeout.std() + pool.database_statement_timeout.std();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    // Where each file says how long the answer to a question may take, in seconds.
+    for (file, before, count) in [
+        ("envoy/envoy.yaml", "\n                timeout: ", 1),
+        ("nginx/nginx.conf", "proxy_read_timeout ", 2),
+    ] {
+        let text = fs::read_to_string(deploy.join(file)).unwrap();
+        let spans: Vec<u64> = text
+            .split(before)
+            .skip(1)
+            .map(|rest| {
+                rest.split('s').next().unwrap().parse().unwrap_or_else(|_| panic!("{file}: {rest}"))
+            })
+            .collect();
+        assert_eq!(spans.len(), count, "{file}");
+        assert!(
+            spans.iter().all(|span| Duration::from_secs(*span) > may_take),
+            "{file}: {spans:?}"
+        );
     }
 }
