@@ -19,6 +19,7 @@ mod metrics;
 mod peer;
 mod request_id;
 mod resolve;
+mod stream_places;
 mod tenants;
 mod trace;
 mod usage;
@@ -36,8 +37,9 @@ pub(crate) use self::{
     grpc::{Limited, convert::fuzz_requests},
     metrics::Metrics,
     peer::{Peer, Presence},
+    stream_places::StreamPlaces,
     trace::Tracer,
-    watch::{ConnectionStage, Ending, WatcherPlaces},
+    watch::{ConnectionStage, Ending},
 };
 use crate::{
     cache::Cache,
@@ -75,7 +77,9 @@ pub(crate) struct Api {
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.
-    pub watchers: WatcherPlaces,
+    pub watchers: StreamPlaces,
+    /// The limit on streams that record usage.
+    pub recorders: StreamPlaces,
     pub clock: Clock,
     /// The rules for HTTP requests that proxies ask about.
     pub gateway: Arc<Gateway>,

@@ -48,9 +48,6 @@ const MAX_WAITING: usize = 4096;
 /// The same of one meter, so that a counter that somebody has locked does not use up the room of all.
 const MAX_WAITING_OF_METER: usize = 1024;
 
-/// Streams that record at a time. One more is refused.
-const MAX_RECORDERS: usize = 256;
-
 /// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
 /// on it must not stop a shop for longer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -95,8 +92,6 @@ struct Inner {
     queue: Mutex<Queue>,
     /// How long a lock is waited for at a time.
     lock_wait: Duration,
-    /// The places of streams that record.
-    recorders: Arc<Semaphore>,
     /// The turns of their messages: each is a transaction.
     recording: Arc<Semaphore>,
     /// The turns of those that wait for a lock.
@@ -111,7 +106,6 @@ impl Usage {
         let turns = store.counts_at_once();
         let lock_wait = if turns == 1 { LOCK_SLICE } else { LOCK_PATIENCE };
         let (queue, wrong) = (Mutex::new(Queue::new(turns)), AtomicUsize::new(0));
-        let recorders = Arc::new(Semaphore::new(MAX_RECORDERS));
         let recording = Arc::new(Semaphore::new(turns));
         let waiting_to_record = Arc::new(Semaphore::new(1));
         Self(Arc::new(Inner {
@@ -120,7 +114,6 @@ impl Usage {
             runtime,
             queue,
             lock_wait,
-            recorders,
             recording,
             waiting_to_record,
             wrong,

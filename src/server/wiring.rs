@@ -18,13 +18,16 @@ use crate::{
         trace_sampling::TraceSampler,
     },
     security::token::{TokenRules, Tokens},
-    service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces, gateway::Gateway},
+    service::{Api, CallerGate, MaxAges, StreamPlaces, Tracer, gateway::Gateway},
     store::{ChangeLog, LoadShares, Store},
     usage::Usage,
 };
 
 /// How long a load may take, so that a caller learns of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Streams that record usage at a time, at most; half of them of one caller.
+const MAX_RECORDERS: usize = 256;
 
 /// Assembles everything that an answer is made from. `runtime` is where loads run.
 pub(crate) fn api(
@@ -69,7 +72,8 @@ pub(crate) fn api(
         accept_late: args.usage_accept_late.delta(),
         is_usage_open: args.security.callers_file.is_some() || args.listen.is_near(),
         callers,
-        watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
+        watchers: StreamPlaces::new(args.limit.max_watchers as usize),
+        recorders: StreamPlaces::new(MAX_RECORDERS),
         ages: MaxAges {
             grant: args.cache.max_age.delta(),
             denial: args.cache.denial_max_age.delta(),

@@ -1,7 +1,6 @@
 //! WatchChanges: what has changed, as it changes.
 
 mod named;
-mod places;
 mod rights;
 mod stage;
 
@@ -15,15 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 pub(super) use self::stage::reached;
-use self::{named::NamedTenants, places::Place, rights::WatcherRights};
-pub(crate) use self::{
-    places::WatcherPlaces,
-    stage::{ConnectionStage, Ending},
-};
+pub(crate) use self::stage::{ConnectionStage, Ending};
+use self::{named::NamedTenants, rights::WatcherRights};
 use super::{
     Api,
     caller::{CallerIdentity, Credentials, NotAdmitted},
     error::RequestError,
+    stream_places::Place,
 };
 use crate::{
     cache::{Event, Events, FeedState, Received},

@@ -14,11 +14,6 @@ use crate::store::{MessageId, Recording, StoreError, UsageRequest};
 const TURN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Usage {
-    /// A place for a stream that records; `None`: there are too many.
-    pub fn recorder_place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.recorders).try_acquire_owned().ok()
-    }
-
     /// Writes down what was used, and answers once that is committed. What was begun is done also if
     /// the caller does not wait for the answer.
     pub async fn record(

@@ -486,3 +486,24 @@ async fn what_was_recorded_when_its_answer_was_lost_is_sent_again_and_counted_on
     assert_eq!(total.try_get::<i64>("", "used").unwrap(), 150);
     direct.verify_usage().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_caller_takes_half_of_the_streams_at_most() {
+    let rights = "services = [\"usage\"]";
+    let callers = callers(&[("greedy", rights), ("other", rights)]);
+    let flags = ["--callers-file", callers.path().to_str().unwrap()];
+    let (_server, mut client) = started(Database::postgres().await, &flags).await;
+    let mut streams = Vec::new();
+    for _ in 0..128 {
+        streams.push(Recorder::open_as(&mut client, Some("greedy")).await.unwrap());
+    }
+    let refused = Recorder::open_as(&mut client, Some("greedy")).await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    Recorder::open_as(&mut client, Some("other")).await.unwrap();
+    // A stream that ends gives its place back.
+    streams.truncate(100);
+    until_so("a place is free", async || {
+        Recorder::open_as(&mut client.clone(), Some("greedy")).await.is_ok()
+    })
+    .await;
+}

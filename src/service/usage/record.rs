@@ -2,9 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::{
     domain::{Catalogue, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey, UsedAt},
     observability::metrics::label,
@@ -13,10 +10,12 @@ use crate::{
         Api,
         caller::{CallerIdentity, Credentials, NotAdmitted},
         error::RequestError,
+        stream_places::Place,
     },
     store::{MessageId, Recording, UsageOp, UsageOutcome, UsageRequest},
     usage::UsageError,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// How far ahead of the server's clock a caller's may be.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);
@@ -87,16 +86,18 @@ pub(in crate::service) struct Recorder {
     api: Api,
     credentials: Credentials,
     is_first: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Api {
-    /// Begins to record. Too many at once are refused.
+    /// Begins to record. Too many at once are refused, and too many of one caller.
     pub(in crate::service) fn recorder(
         &self,
         credentials: Credentials,
     ) -> Result<Recorder, RequestError> {
-        let place = self.usage.recorder_place().ok_or(UsageError::Overloaded)?;
+        let caller = self.callers.known_by(&credentials, CallerService::Usage)?;
+        let name = CallerIdentity::new(caller.as_deref(), None).name();
+        let place = self.recorders.take(name, 0).ok_or(UsageError::Overloaded)?;
         Ok(Recorder { api: self.clone(), credentials, is_first: true, _place: place })
     }
 }

@@ -1,4 +1,4 @@
-//! The limit on watchers: a total number, half of which one caller may take.
+//! The limit on streams of a kind: a total number, half of which one caller may take.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,39 +7,39 @@ use parking_lot::Mutex;
 /// The number of tenants that may be named per stream, on average.
 const TENANTS_A_STREAM: usize = 50;
 
-/// The limit on watchers. Clones share it.
+/// The limit on streams of a kind. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct WatcherPlaces(Arc<PlacesLimit>);
+pub(crate) struct StreamPlaces(Arc<PlacesLimit>);
 
 #[derive(Debug)]
 struct PlacesLimit {
-    most: WatchCount,
+    most: StreamCount,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: WatchCount,
+    all: StreamCount,
     /// Of callers that have names, by name.
-    by_caller: HashMap<Box<str>, WatchCount>,
+    by_caller: HashMap<Box<str>, StreamCount>,
 }
 
 /// Numbers of streams, and of the tenants that they name.
 #[derive(Clone, Copy, Debug, Default)]
-struct WatchCount {
+struct StreamCount {
     streams: usize,
     tenants: usize,
 }
 
-/// A watcher's place, taken while this lives.
+/// A stream's place, taken while this lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::service) struct Place {
     places: Arc<PlacesLimit>,
     caller: Box<str>,
     tenants: usize,
 }
 
-impl WatchCount {
+impl StreamCount {
     fn fits(self, tenants: usize, most: Self) -> bool {
         self.streams < most.streams && self.tenants + tenants <= most.tenants
     }
@@ -55,10 +55,10 @@ impl WatchCount {
     }
 }
 
-impl WatcherPlaces {
-    /// At most this many may watch at a time.
+impl StreamPlaces {
+    /// At most this many may be open at a time.
     pub(crate) fn new(most: usize) -> Self {
-        let most = WatchCount { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
+        let most = StreamCount { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
         Self(Arc::new(PlacesLimit { most, taken: Mutex::default() }))
     }
 
@@ -69,15 +69,17 @@ impl WatcherPlaces {
 
     /// Takes a place for a stream of this caller (empty: callers have no names) that names this
     /// many tenants.
-    pub(super) fn take(&self, caller: &str, tenants: usize) -> Option<Place> {
+    pub(in crate::service) fn take(&self, caller: &str, tenants: usize) -> Option<Place> {
         let PlacesLimit { most, taken } = &*self.0;
         let mut taken = taken.lock();
         if !taken.all.fits(tenants, *most) {
             return None;
         }
         if !caller.is_empty() {
-            let half =
-                WatchCount { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
+            let half = StreamCount {
+                streams: most.streams.div_ceil(2),
+                tenants: most.tenants.div_ceil(2),
+            };
             let own = taken.by_caller.get(caller).copied().unwrap_or_default();
             if !own.fits(tenants, half) {
                 return None;
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn one_caller_has_half_of_the_places_and_of_the_tenants_and_gives_them_back() {
-        let places = WatcherPlaces::new(4);
+        let places = StreamPlaces::new(4);
         let taken = [places.take("a", 1).unwrap(), places.take("a", 2).unwrap()];
         assert!(places.take("a", 1).is_none());
         let others = [places.take("b", 100).unwrap(), places.take("", 1).unwrap()];
