@@ -48,18 +48,21 @@ pub(crate) struct ForwardAuthSettings {
     pub(crate) request_timeout: Duration,
 }
 
-/// Answers proxies that ask over HTTP.
+/// Answers proxies that ask over HTTP. Clones share everything: one is made for each question.
 #[derive(Clone, Debug)]
-pub(crate) struct ForwardAuth {
+pub(crate) struct ForwardAuth(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     api: Api,
-    settings: Arc<ForwardAuthSettings>,
-    told: Arc<Told>,
+    settings: ForwardAuthSettings,
+    told: Told,
 }
 
 impl ForwardAuth {
     /// Answers as these settings say.
     pub(crate) fn new(api: Api, settings: ForwardAuthSettings) -> Self {
-        Self { api, settings: settings.into(), told: Arc::default() }
+        Self(Arc::new(Shared { api, settings, told: Told::default() }))
     }
 
     /// Answers a question, whatever its body.
@@ -68,7 +71,7 @@ impl ForwardAuth {
         mut request: Request<B>,
         peer: &Peer,
     ) -> Answering {
-        let this = self.clone();
+        let this = Arc::clone(&self.0);
         let id = request_id(request.headers());
         request.headers_mut().insert(REQUEST_ID, id.clone());
         let mut stopwatch = this.api.metrics.rpcs.time(Some(Timed::ForwardAuth), Instant::now());
@@ -90,7 +93,9 @@ impl ForwardAuth {
         };
         within(span, Box::pin(answering))
     }
+}
 
+impl Shared {
     /// The response, and the code that it counts with: where a request was judged, OK, whatever the
     /// judgement.
     async fn judge(

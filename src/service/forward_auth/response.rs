@@ -17,6 +17,9 @@ const GRPC_STATUS: &str = "x-entitlement-grpc-status";
 /// Its message.
 const GRPC_MESSAGE: &str = "x-entitlement-grpc-message";
 
+/// Room for the headers of most answers.
+const ROOM: usize = 16;
+
 /// What a proxy is told. `speaks_grpc`: so does its client.
 pub(super) fn response(
     authz_decision: &AuthzDecision,
@@ -26,15 +29,16 @@ pub(super) fn response(
     match &authz_decision.verdict {
         Verdict::Refused(refusal) => refused(refusal, proxy, speaks_grpc),
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
-            let mut response = unknown_so_far();
-            add(&mut response, authz_decision.headers_to_set());
+            let set = authz_decision.headers_to_set();
+            let mut response = told_of(AuthzDecision::headers_to_remove(&set));
+            add(&mut response, set);
             response
         }
     }
 }
 
 fn refused(refusal: &Refusal, proxy: Understands, speaks_grpc: bool) -> Response<Body> {
-    let mut response = unknown_so_far();
+    let mut response = told_of(TRUSTED);
     add(&mut response, refusal.headers());
     *response.status_mut() = refusal.status();
     match (proxy, speaks_grpc) {
@@ -81,12 +85,15 @@ fn in_ascii(json: &str) -> String {
     ascii
 }
 
-/// An answer with all headers that the upstream trusts, each of them empty: a proxy that copies an
-/// answer's headers then overwrites those that a client has sent. It does so even if it lets
-/// refused requests pass.
-fn unknown_so_far() -> Response<Body> {
+/// An answer with these headers that the upstream trusts, each of them empty. It is to have all of them: a
+/// proxy that copies an answer's headers then overwrites those that a client has sent. It does so even
+/// if it lets refused requests pass.
+fn told_of(unset: impl IntoIterator<Item = &'static str>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    add(&mut response, TRUSTED.map(|name| (name, "")));
+    response.headers_mut().reserve(ROOM);
+    for name in unset {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(""));
+    }
     response
 }
 
