@@ -9,6 +9,7 @@ mod database_url;
 mod decision_log;
 mod feature;
 mod given;
+mod listen;
 mod redact;
 mod routes;
 mod security;
@@ -44,6 +45,7 @@ pub use self::{
         PlanLimitArgs, PlanSwitch,
     },
     given::{Given, Source, command},
+    listen::{ListenAddress, UnixAddress},
     redact::without_passwords,
     routes::{
         ApiEndpointsArgs, Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs,
@@ -64,7 +66,7 @@ pub use self::{
         UsageArgs, UsageCommand, UsageExportArgs, UsageReconcileArgs, UsageShowArgs,
         UsageVerifyArgs,
     },
-    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, NightlyLevel, Span},
+    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, NightlyLevel, Span},
 };
 use crate::observability::telemetry::LogFormat;
 

@@ -9,8 +9,8 @@ use super::ListenAddress;
 /// Where administrators are served, and who they are.
 #[derive(Args, Clone, Debug)]
 pub struct AdminArgs {
-    /// Where TenantAdminService listens: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
-    /// [default: nowhere]
+    /// Where TenantAdminService listens: ADDRESS:PORT (port 0 takes a free one) or
+    /// unix:/PATH[?mode=0660] [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<ListenAddress>,
     /// Administrators, one per line: NAME ROLE SHA256. `entitlementd token new` adds one. Read

@@ -71,8 +71,8 @@ pub struct GatewayArgs {
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
     pub tenant_header: String,
     /// Where proxies that ask over HTTP (nginx, Traefik, Caddy, HAProxy) can connect: ADDRESS:PORT
-    /// or unix:/PATH. They choose a dialect by the path of the question, such as /auth/traefik
-    /// [default: nowhere]
+    /// or unix:/PATH[?mode=0660]. They choose a dialect by the path of the question, such as
+    /// /auth/traefik [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_LISTEN", value_name = "ADDRESS")]
     pub forward_auth_listen: Option<ListenAddress>,
     /// Which responses these proxies understand where the path names no dialect.

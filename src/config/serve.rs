@@ -40,7 +40,8 @@ pub struct ServeArgs {
     /// What a database gets that lacks it.
     #[command(flatten, next_help_heading = "Database")]
     pub additions: AdditionsArgs,
-    /// Where to listen for services: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
+    /// Where to listen for services: ADDRESS:PORT (port 0 takes a free one) or
+    /// unix:/PATH[?mode=0660]
     #[arg(
         long,
         env = "ENTITLEMENTD_LISTEN",

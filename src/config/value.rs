@@ -1,6 +1,6 @@
 //! The formats of settings.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -170,26 +170,6 @@ pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
         .ok_or_else(|| "expected an instant such as 2026-12-31T23:59:59Z, or a date".to_owned())
 }
 
-/// An address to listen on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ListenAddress {
-    /// An address and port; port 0 takes a free one.
-    Tcp(SocketAddr),
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-impl ListenAddress {
-    /// Can only this machine reach it? The permissions of its directory decide who may open a Unix
-    /// socket.
-    pub fn is_near(&self) -> bool {
-        match self {
-            Self::Tcp(socket) => socket.ip().is_loopback(),
-            Self::Unix(_) => true,
-        }
-    }
-}
-
 /// Reads a day.
 pub(super) fn day(text: &str) -> Result<Day, String> {
     Day::parse(text).ok_or_else(|| format!("{text:?} is not a day, such as 2026-11-30"))
@@ -235,29 +215,6 @@ pub(crate) fn time_zone(name: &str) -> Result<Tz, String> {
             "{name:?} is not the name of a time zone, such as Asia/Kolkata, Europe/Paris or UTC"
         )
     })
-}
-
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("expected a path after unix:".into()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text.parse().map(Self::Tcp).map_err(|_| {
-                "expected ADDRESS:PORT such as 127.0.0.1:50051, or unix:/PATH".to_owned()
-            }),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// Where an issuer publishes its keys.

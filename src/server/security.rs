@@ -78,7 +78,7 @@ impl<'a> Security<'a> {
         flag: &'static str,
         address: &ListenAddress,
     ) -> Result<Option<TlsOffer>, UnusableSetting> {
-        // The permissions of its directory decide who may open a Unix socket.
+        // What passes through a Unix socket stays in the kernel.
         let ListenAddress::Tcp(socket) = address else { return Ok(None) };
         if self.args.allows(what) {
             return Ok(None);
@@ -102,12 +102,18 @@ impl<'a> Security<'a> {
         flag: &'static str,
         address: &ListenAddress,
     ) -> Result<(), UnusableSetting> {
-        if self.knows_callers() || address.is_near() || self.args.allows(Insecure::Callers) {
+        // Nobody shows a certificate on a Unix socket.
+        let (knows_callers, give) = match address {
+            ListenAddress::Tcp(_) => (self.knows_callers(), "--callers-file or --client-ca"),
+            ListenAddress::Unix(_) => {
+                (self.args.callers_file.is_some(), "--callers-file, or a mode without o+w")
+            }
+        };
+        if knows_callers || address.is_near() || self.args.allows(Insecure::Callers) {
             return Ok(());
         }
         let problem = format!(
-            "is {address}, where anybody may ask who reaches it: give --callers-file or --client-ca, or accept it with \
-             --insecure=callers"
+            "is {address}, where anybody may ask who reaches it: give {give}, or accept it with --insecure=callers"
         );
         Err(UnusableSetting::new(flag, problem))
     }

@@ -39,7 +39,7 @@ pub fn tenant(number: u32) -> Uuid {
 pub fn port(server: &Server) -> u16 {
     match &server.running.address {
         ListenAddress::Tcp(address) => address.port(),
-        ListenAddress::Unix(path) => panic!("{}", path.display()),
+        ListenAddress::Unix(socket) => panic!("{socket}"),
     }
 }
 

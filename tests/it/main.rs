@@ -75,6 +75,7 @@ mod tokens;
 mod tracing;
 mod triggers;
 mod trouble;
+mod unix_sockets;
 mod upgrade;
 mod usage;
 mod usage_adoption;

@@ -41,8 +41,8 @@ impl Demo {
     pub(crate) fn invite(&self, address: &ListenAddress) {
         let grpcurl = match address {
             ListenAddress::Tcp(address) => format!("{address} entitlement.v1.EntitlementService"),
-            ListenAddress::Unix(path) => {
-                format!("-unix {} entitlement.v1.EntitlementService", path.display())
+            ListenAddress::Unix(socket) => {
+                format!("-unix {} entitlement.v1.EntitlementService", socket.path.display())
             }
         };
         println!(

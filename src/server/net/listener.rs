@@ -7,10 +7,11 @@ mod addresses;
 mod door;
 
 use std::{
+    fs::{self, Permissions},
     io,
     net::IpAddr,
-    os::unix::fs::FileTypeExt,
-    path::{Path, PathBuf},
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,14 +20,17 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UnixListener, UnixSocket},
     sync::{OwnedSemaphorePermit, mpsc},
 };
 
 use self::addresses::FromAddress;
 pub(crate) use self::door::{Door, MaxConnections};
 use super::{seats::Seat, tally::OpenConnection, tls::TlsOffer};
-use crate::config::{ListenAddress, UnusableSetting};
+use crate::config::{ListenAddress, UnixAddress, UnusableSetting};
+
+/// Connections that the kernel lets wait until they are accepted: what tokio asks for elsewhere.
+const BACKLOG: u32 = 1024;
 
 /// A pause after an error such as too many open files, instead of spinning.
 pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -48,12 +52,13 @@ pub(crate) enum Listener {
 }
 
 /// Removes a Unix socket's file once nobody listens on it.
-pub(crate) struct UnixPath(PathBuf);
+pub(crate) struct UnixPath(UnixAddress);
 
 impl Drop for UnixPath {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(%error, path = %self.0.display(), "the socket had been removed already");
+        let path = &self.0.path;
+        if let Err(error) = fs::remove_file(path) {
+            tracing::debug!(%error, path = %path.display(), "the socket had been removed already");
         }
     }
 }
@@ -119,9 +124,9 @@ impl Listener {
     async fn bind_to(address: &ListenAddress) -> io::Result<Self> {
         match address {
             ListenAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
-            ListenAddress::Unix(path) => {
-                remove_dead_socket(path).await?;
-                Ok(Self::Unix(UnixListener::bind(path)?, UnixPath(path.clone())))
+            ListenAddress::Unix(socket) => {
+                remove_dead_socket(&socket.path).await?;
+                listen_on(socket)
             }
         }
     }
@@ -129,7 +134,7 @@ impl Listener {
     fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
+            Self::Unix(_, socket) => Ok(ListenAddress::Unix(socket.0.clone())),
         }
     }
 
@@ -169,13 +174,29 @@ impl Listener {
     }
 }
 
+/// Nobody can connect to a socket before it listens, so that nobody gets in whom its mode keeps out,
+/// whatever it is in between.
+fn listen_on(wanted: &UnixAddress) -> io::Result<Listener> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(&wanted.path)?;
+    // From here on it is removed again if anything fails.
+    let path = UnixPath(wanted.clone());
+    if let Some(mode) = wanted.mode {
+        fs::set_permissions(&wanted.path, Permissions::from_mode(mode))?;
+    }
+    Ok(Listener::Unix(socket.listen(BACKLOG)?, path))
+}
+
 /// Removes the socket file that a killed server left behind. A socket that still answers is not
-/// taken over.
+/// taken over, nor one of which that cannot be found out.
 async fn remove_dead_socket(path: &Path) -> io::Result<()> {
-    let is_socket =
-        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
-        std::fs::remove_file(path)?;
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_dead = async || {
+        let answered = tokio::net::UnixStream::connect(path).await;
+        answered.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    if is_socket && is_dead().await {
+        fs::remove_file(path)?;
     }
     Ok(())
 }

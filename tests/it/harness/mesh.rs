@@ -236,6 +236,6 @@ pub fn envoy_asks(
 pub fn port_of(address: &ListenAddress) -> u16 {
     match address {
         ListenAddress::Tcp(address) => address.port(),
-        ListenAddress::Unix(path) => panic!("listens on {}", path.display()),
+        ListenAddress::Unix(socket) => panic!("listens on {socket}"),
     }
 }

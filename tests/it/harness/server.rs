@@ -186,7 +186,7 @@ pub fn endpoint(address: &ListenAddress) -> Endpoint {
 pub fn endpoint_over(scheme: &str, address: &ListenAddress) -> Endpoint {
     let uri = match address {
         ListenAddress::Tcp(address) => format!("{scheme}://{address}"),
-        ListenAddress::Unix(path) => format!("unix://{}", path.display()),
+        ListenAddress::Unix(socket) => format!("unix://{}", socket.path.display()),
     };
     Endpoint::try_from(uri).unwrap()
 }
