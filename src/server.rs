@@ -16,16 +16,10 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use futures_util::future::FutureExt;
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
-use tonic::service::Routes;
-use tonic_health::{ServingStatus, server::health_reporter};
 
 use self::{
     background::{
-        addresses::Addresses,
-        jwks::Fetchers,
-        key_files,
-        readiness::{self, Readiness},
-        reload::Reload,
+        addresses::Addresses, jwks::Fetchers, key_files, readiness::Readiness, reload::Reload,
     },
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
@@ -38,6 +32,7 @@ use crate::{
     config::{
         ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting,
     },
+    service::grpc::{health::HealthReporter, reflection::DescriptorError},
 };
 
 /// Why a server did not start, or ended without being asked to.
@@ -51,7 +46,7 @@ pub enum ServeError {
     Worker(io::Error),
     /// The API's descriptors are inconsistent.
     #[error("reflection cannot be offered: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] DescriptorError),
     /// A part ended that should run until the server stops.
     #[error("{0} ended by itself")]
     Ended(&'static str),
@@ -114,13 +109,11 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let followed = Followed { addresses, tls, callers, keys, fetchers, routes, template };
     let mut sources = followed.by(&api, opening, &reload);
 
-    let (health, health_service) = health_reporter();
-    readiness::report(&health, ServingStatus::NotServing).await;
-    let health_service = Routes::new(health_service);
-    let data = data::bind(&args, &api, health_service.clone(), &security).await?;
+    let health = HealthReporter::default();
+    let data = data::bind(&args, &api, &health, &security).await?;
     let forward_auth = forward_auth::bind(&args, &api, &security).await?;
     let (admin, tokens) =
-        admin::bind(&args, &api, health_service, &security, reload.heard()).await?.unzip();
+        admin::bind(&args, &api, &health, &security, reload.heard()).await?.unzip();
     sources.extend(tokens.map(FutureExt::boxed));
     let report = Arc::default();
     let readiness =

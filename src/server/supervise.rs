@@ -12,13 +12,12 @@ use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
 };
-use tonic_health::server::HealthReporter;
 
 use super::{
     ServeError, Sources,
     background::{
         feed::{Feed, FeedReport},
-        readiness::{self, Readiness},
+        readiness::Readiness,
         upkeep,
     },
     endpoints::{admin, probes::Probes},
@@ -38,7 +37,9 @@ use crate::{
         Api,
         admin::SETUP_TIMEOUT,
         forward_auth::ForwardAuth,
-        grpc::{administration::AdminServices, data::DataServices, front::Front},
+        grpc::{
+            administration::AdminServices, data::DataServices, front::Front, health::HealthReporter,
+        },
     },
     store::Additions,
 };
@@ -89,7 +90,7 @@ impl Server {
 
     /// Runs every part, until one ends or the server is to stop, and then drains.
     pub(super) async fn supervise(
-        mut self,
+        self,
         endpoints: Endpoints,
         mut sources: Sources,
         stopped: impl Future<Output = ()>,
@@ -107,10 +108,10 @@ impl Server {
             }
         };
 
-        self.readiness.stop(&self.health).await;
+        self.readiness.stop(&self.health);
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
         drop(accepting);
-        readiness::end_watches(&mut self.health).await;
+        self.health.end_watches();
         // Sending fails only if every worker has ended.
         _ = drain.send(true);
         workers.wait(self.args.limit.drain_timeout.std()).await;

@@ -7,6 +7,7 @@
 pub(super) mod admin;
 pub(crate) mod administration;
 pub(crate) mod answer;
+pub(crate) mod compression;
 pub(super) mod convert;
 pub(crate) mod data;
 mod entitlement;
@@ -15,8 +16,10 @@ mod failures;
 mod feature_admin;
 pub(crate) mod front;
 mod headers;
+pub(crate) mod health;
 mod limited;
 mod methods;
+pub(crate) mod reflection;
 pub(super) mod status;
 mod unknown;
 mod usage;

@@ -5,7 +5,6 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
-use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     condition::{Cause, Condition, Trouble},
@@ -18,8 +17,7 @@ use super::{
 use crate::{
     cache::{CacheHealth, FailingLoads},
     config::ChangesMode,
-    proto::v1::entitlement_service_server::SERVICE_NAME,
-    service::Api,
+    service::{Api, grpc::health::HealthReporter},
     store::Additions,
 };
 
@@ -37,10 +35,6 @@ const HOPELESS: Duration = Duration::from_secs(3);
 
 /// How often it is checked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
-
-/// The names for which health is reported: the one service, and the whole server. In this order, so
-/// that a caller that finds the server serving also finds its service serving.
-const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
 /// The stage that the server has reached.
 #[derive(Clone, Debug)]
@@ -224,11 +218,7 @@ impl Readiness {
             }
             let condition = self.condition();
             if said.tell(&condition, self.api.cache.tally(), Instant::now()) {
-                let status = match condition {
-                    Condition::Unready(_) => ServingStatus::NotServing,
-                    Condition::Ready | Condition::Degraded(_) => ServingStatus::Serving,
-                };
-                report(health, status).await;
+                health.report(!matches!(condition, Condition::Unready(_)));
             }
         }
     }
@@ -248,27 +238,13 @@ impl Readiness {
     }
 
     /// The server is about to end: it should not receive requests any more.
-    pub(crate) async fn stop(&self, health: &HealthReporter) {
+    pub(crate) fn stop(&self, health: &HealthReporter) {
         *self.stage() = ServerStage::Stopping;
-        report(health, ServingStatus::NotServing).await;
+        health.report(false);
     }
 
     fn stage(&self) -> MutexGuard<'_, ServerStage> {
         self.stage.lock()
-    }
-}
-
-/// Reports a status under each of the names.
-pub(crate) async fn report(health: &HealthReporter, status: ServingStatus) {
-    for name in NAMES {
-        health.set_service_status(name, status).await;
-    }
-}
-
-/// Ends the streams that watch health: they would hold the server open.
-pub(crate) async fn end_watches(health: &mut HealthReporter) {
-    for name in NAMES {
-        health.clear_service_status(name).await;
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
         grpc::{
             administration::AdminServices,
             front::{Front, FrontSettings},
+            health::HealthReporter,
         },
     },
 };
@@ -41,7 +42,7 @@ const MAX_IN_FLIGHT: usize = (MAX_CONNECTIONS.in_all * MAX_STREAMS) as usize;
 pub(crate) async fn bind(
     args: &ServeArgs,
     api: &Api,
-    health: Routes,
+    health: &HealthReporter,
     security: &Security<'_>,
     reloads: Reloads,
 ) -> Result<
@@ -54,7 +55,7 @@ pub(crate) async fn bind(
     let (file, tokens) = tokens(&args.admin)?;
     let gate = AdminGate::new(tokens);
     let others = reflection::add(
-        health,
+        Routes::new(health.service(MAX_CONNECTIONS.in_all)),
         &[tenant_admin_service_server::SERVICE_NAME, feature_admin_service_server::SERVICE_NAME],
     )?;
     let admin = AdminApi {

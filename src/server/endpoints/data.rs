@@ -18,6 +18,7 @@ use crate::{
         grpc::{
             data::DataServices,
             front::{Front, FrontSettings},
+            health::HealthReporter,
         },
     },
 };
@@ -26,7 +27,7 @@ use crate::{
 pub(crate) async fn bind(
     args: &ServeArgs,
     api: &Api,
-    health: Routes,
+    health: &HealthReporter,
     security: &Security<'_>,
 ) -> Result<Endpoint<Front<DataServices>>, ServeError> {
     let settings = FrontSettings {
@@ -35,7 +36,7 @@ pub(crate) async fn bind(
         tells_ids: api.decision_log.is_some(),
     };
     let names = [entitlement_service_server::SERVICE_NAME, usage_service_server::SERVICE_NAME];
-    let others = reflection::add(health, &names)?;
+    let others = reflection::add(Routes::new(health.service(args.limit.max_connections)), &names)?;
     let services = DataServices::new(api.clone());
     let answers =
         Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer.clone());

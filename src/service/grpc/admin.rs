@@ -2,7 +2,7 @@
 
 use tonic::{Request, Status, async_trait};
 
-use super::{Answer, answer, convert};
+use super::{Answer, compression::sized, convert};
 use crate::{
     domain::Role,
     proto::v1::{
@@ -35,14 +35,14 @@ impl TenantAdminService for AdminApi {
         request: Request<ListModulesRequest>,
     ) -> Answer<ListModulesResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::modules_response(
+        sized(convert::modules_response(
             self.modules(convert::modules_query(request.into_inner())).await?,
         ))
     }
 
     async fn list_plans(&self, request: Request<ListPlansRequest>) -> Answer<ListPlansResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::plans_response(
+        sized(convert::plans_response(
             self.plans(convert::plans_query(request.into_inner())).await?,
         ))
     }
@@ -53,20 +53,18 @@ impl TenantAdminService for AdminApi {
     ) -> Answer<UpsertModuleResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::module_upsert_query(request.into_inner())?;
-        answer(convert::module_upsert_response(self.upsert_module(actor, query).await?))
+        sized(convert::module_upsert_response(self.upsert_module(actor, query).await?))
     }
 
     async fn upsert_plan(&self, request: Request<UpsertPlanRequest>) -> Answer<UpsertPlanResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::plan_upsert_query(request.into_inner())?;
-        answer(convert::plan_upsert_response(self.upsert_plan(actor, query).await?))
+        sized(convert::plan_upsert_response(self.upsert_plan(actor, query).await?))
     }
 
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Answer<GetTenantResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::tenant_response(
-            self.tenant(convert::tenant_key(request.get_ref())?).await?,
-        ))
+        sized(convert::tenant_response(self.tenant(convert::tenant_key(request.get_ref())?).await?))
     }
 
     async fn list_tenants(
@@ -75,7 +73,7 @@ impl TenantAdminService for AdminApi {
     ) -> Answer<ListTenantsResponse> {
         admit(&request, Role::Viewer)?;
         let filter = convert::list_tenants_query(request.get_ref())?;
-        answer(convert::list_tenants_response(self.list_tenants(filter).await?))
+        sized(convert::list_tenants_response(self.list_tenants(filter).await?))
     }
 
     async fn check_subdomain(
@@ -83,7 +81,7 @@ impl TenantAdminService for AdminApi {
         request: Request<CheckSubdomainRequest>,
     ) -> Answer<CheckSubdomainResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::subdomain_response(
+        sized(convert::subdomain_response(
             self.check_subdomain(convert::subdomain_query(request.get_ref())).await?,
         ))
     }
@@ -93,7 +91,7 @@ impl TenantAdminService for AdminApi {
         request: Request<OnboardTenantRequest>,
     ) -> Answer<OnboardTenantResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::onboard_response(
+        sized(convert::onboard_response(
             self.onboard(actor, convert::onboard_query(request.into_inner())?).await?,
         ))
     }
@@ -103,7 +101,7 @@ impl TenantAdminService for AdminApi {
         request: Request<RetryProvisioningRequest>,
     ) -> Answer<RetryProvisioningResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::provision_response(
+        sized(convert::provision_response(
             self.provision(actor, convert::provision_query(request.get_ref())?).await?,
         ))
     }
@@ -113,7 +111,7 @@ impl TenantAdminService for AdminApi {
         request: Request<SetTenantStatusRequest>,
     ) -> Answer<SetTenantStatusResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::status_response(
+        sized(convert::status_response(
             self.mutate(actor, convert::status_query(request.get_ref())?).await?,
         ))
     }
@@ -123,7 +121,7 @@ impl TenantAdminService for AdminApi {
         request: Request<EnableModulesRequest>,
     ) -> Answer<EnableModulesResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::enable_response(
+        sized(convert::enable_response(
             self.mutate(actor, convert::enable_query(request.get_ref())?).await?,
         ))
     }
@@ -133,14 +131,14 @@ impl TenantAdminService for AdminApi {
         request: Request<DisableModulesRequest>,
     ) -> Answer<DisableModulesResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::disable_response(
+        sized(convert::disable_response(
             self.mutate(actor, convert::disable_query(request.get_ref())?).await?,
         ))
     }
 
     async fn change_plan(&self, request: Request<ChangePlanRequest>) -> Answer<ChangePlanResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::plan_change_response(
+        sized(convert::plan_change_response(
             self.mutate(actor, convert::plan_change_query(request.get_ref())?).await?,
         ))
     }
@@ -150,7 +148,7 @@ impl TenantAdminService for AdminApi {
         request: Request<PreviewChangeRequest>,
     ) -> Answer<PreviewChangeResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::preview_response(
+        sized(convert::preview_response(
             self.preview(convert::preview_query(request.get_ref())?).await?,
         ))
     }
@@ -160,7 +158,7 @@ impl TenantAdminService for AdminApi {
         request: Request<DeleteTenantRequest>,
     ) -> Answer<DeleteTenantResponse> {
         let actor = admit(&request, Role::Owner)?.name;
-        answer(convert::delete_response(
+        sized(convert::delete_response(
             self.delete(actor, convert::delete_query(request.get_ref())?).await?,
         ))
     }
@@ -170,7 +168,7 @@ impl TenantAdminService for AdminApi {
         request: Request<ListAuditEventsRequest>,
     ) -> Answer<ListAuditEventsResponse> {
         let role = admit(&request, Role::Viewer)?.role;
-        answer(convert::audit_response(
+        sized(convert::audit_response(
             self.audit_events(convert::audit_query(request.get_ref())?, role).await?,
         ))
     }

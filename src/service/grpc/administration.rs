@@ -6,6 +6,7 @@ use tonic::Status;
 use tower_service::Service;
 
 use super::{
+    compression::ENCODING,
     front::{Answering, Limit, Services},
     methods::{Home, home},
 };
@@ -35,9 +36,13 @@ pub(crate) struct AdminServices {
 impl AdminServices {
     /// Answers with this API.
     pub(crate) fn new(api: AdminApi) -> Self {
-        let tenants =
-            TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
+        let tenants = TenantAdminServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .send_compressed(ENCODING)
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
         let features = FeatureAdminServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .send_compressed(ENCODING)
             .max_decoding_message_size(MAX_REQUEST_BYTES);
         Self { api, tenants, features }
     }

@@ -121,8 +121,10 @@ impl Answer {
     /// itself, the status becomes one of ours.
     fn explain_failure(&self, response: &mut Response<Body>) {
         let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
-        if self.method.is_some() && is_tonics_refusal(&failure) {
-            failure = status::malformed_request();
+        if self.method.is_some()
+            && let Some(ours) = in_place_of_tonics(&failure)
+        {
+            failure = ours;
             *response = failure.clone().into_http();
         }
         self.log(&failure);
@@ -194,9 +196,15 @@ impl Answer {
     }
 }
 
-/// Did tonic refuse the message itself: too large, or not protobuf? Our own statuses carry details.
-fn is_tonics_refusal(failure: &Status) -> bool {
-    failure.details().is_empty() && matches!(failure.code(), Code::OutOfRange | Code::Internal)
+/// Our own status, where tonic refused the message itself: too large, or not protobuf, or more than
+/// is accepted once it is decompressed. Our own statuses carry details.
+pub(super) fn in_place_of_tonics(failure: &Status) -> Option<Status> {
+    match failure.code() {
+        _ if !failure.details().is_empty() => None,
+        Code::OutOfRange | Code::Internal => Some(status::malformed_request()),
+        Code::ResourceExhausted => Some(status::inflated_too_much()),
+        _ => None,
+    }
 }
 
 /// The code of an answer. A failed answer has it among its headers.

@@ -6,8 +6,9 @@ use tonic::{Extensions, Status};
 use tower_service::Service;
 
 use super::{
+    compression::ENCODING,
     front::{Answering, Limit, Services},
-    methods::{Home, home},
+    methods::{Home, home, may_be_large},
     status,
 };
 use crate::{
@@ -36,20 +37,34 @@ pub(crate) struct DataServices {
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
     usage: UsageServiceServer<Api>,
+    /// The same, for methods whose answers are compressed where that pays.
+    large: Large,
+}
+
+/// What answers methods whose answers may be large.
+#[derive(Clone)]
+struct Large {
+    entitlement: EntitlementServiceServer<Api>,
+    usage: UsageServiceServer<Api>,
 }
 
 impl DataServices {
     /// Answers with this API.
     pub(crate) fn new(api: Api) -> Self {
-        Self {
-            api: api.clone(),
-            authorization: AuthorizationServer::new(api.clone())
-                .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
-            usage: UsageServiceServer::new(api.clone())
-                .max_decoding_message_size(MAX_USAGE_REQUEST_BYTES),
-            entitlement: EntitlementServiceServer::new(api)
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
-        }
+        let authorization = AuthorizationServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES);
+        let usage = UsageServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(MAX_USAGE_REQUEST_BYTES);
+        let entitlement = EntitlementServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
+        let large = Large {
+            entitlement: entitlement.clone().send_compressed(ENCODING),
+            usage: usage.clone().send_compressed(ENCODING),
+        };
+        Self { api, entitlement, authorization, usage, large }
     }
 }
 
@@ -95,10 +110,12 @@ impl Services for DataServices {
     }
 
     fn call(&self, method: Method, request: Request<Incoming>, _peer: &Peer) -> Answering {
-        match service(method) {
-            Some(CallerService::ExtAuthz) => self.authorization.clone().call(request),
-            Some(CallerService::Usage) => self.usage.clone().call(request),
-            _ => self.entitlement.clone().call(request),
+        match (service(method), may_be_large(method)) {
+            (Some(CallerService::ExtAuthz), _) => self.authorization.clone().call(request),
+            (Some(CallerService::Usage), false) => self.usage.clone().call(request),
+            (Some(CallerService::Usage), true) => self.large.usage.clone().call(request),
+            (_, false) => self.entitlement.clone().call(request),
+            (_, true) => self.large.entitlement.clone().call(request),
         }
     }
 }

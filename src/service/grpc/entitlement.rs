@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, stream};
 use tonic::{Request, Status, async_trait};
 
-use super::{Answer, answer, convert, data::ending_of};
+use super::{Answer, answer, compression::sized, convert, data::ending_of};
 use crate::{
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckFeaturesRequest, BatchCheckFeaturesResponse,
@@ -40,14 +40,14 @@ impl EntitlementService for Api {
         &self,
         request: Request<BatchCheckModulesRequest>,
     ) -> Answer<BatchCheckModulesResponse> {
-        answer(convert::batch_response(self.batch_check(convert::batch_query(&request)?).await?))
+        sized(convert::batch_response(self.batch_check(convert::batch_query(&request)?).await?))
     }
 
     async fn list_enabled_modules(
         &self,
         request: Request<ListEnabledModulesRequest>,
     ) -> Answer<ListEnabledModulesResponse> {
-        answer(convert::list_response(&self.list_enabled(convert::list_query(&request)?).await?))
+        sized(convert::list_response(&self.list_enabled(convert::list_query(&request)?).await?))
     }
 
     async fn check_feature(
@@ -63,7 +63,7 @@ impl EntitlementService for Api {
         &self,
         request: Request<BatchCheckFeaturesRequest>,
     ) -> Answer<BatchCheckFeaturesResponse> {
-        answer(convert::feature_batch_response(
+        sized(convert::feature_batch_response(
             self.batch_check_features(convert::feature_batch_query(&request)?).await?,
         ))
     }
@@ -82,14 +82,14 @@ impl EntitlementService for Api {
         &self,
         request: Request<ExplainModuleRequest>,
     ) -> Answer<ExplainModuleResponse> {
-        answer(convert::explain_response(self.explain(convert::explain_query(&request)?).await?))
+        sized(convert::explain_response(self.explain(convert::explain_query(&request)?).await?))
     }
 
     async fn explain_feature(
         &self,
         request: Request<ExplainFeatureRequest>,
     ) -> Answer<ExplainFeatureResponse> {
-        answer(convert::feature_explanation(
+        sized(convert::feature_explanation(
             self.explain_feature(convert::feature_why(&request)?).await?,
         ))
     }
@@ -98,14 +98,14 @@ impl EntitlementService for Api {
         &self,
         request: Request<ExplainLimitRequest>,
     ) -> Answer<ExplainLimitResponse> {
-        answer(convert::limit_explanation(self.explain_limit(convert::limit_why(&request)?).await?))
+        sized(convert::limit_explanation(self.explain_limit(convert::limit_why(&request)?).await?))
     }
 
     async fn list_tenant_ids(
         &self,
         request: Request<ListTenantIdsRequest>,
     ) -> Answer<ListTenantIdsResponse> {
-        answer(convert::tenants_response(
+        sized(convert::tenants_response(
             &self.list_tenants(convert::tenants_query(&request)?).await?,
         ))
     }

@@ -2,7 +2,7 @@
 
 use tonic::{Request, async_trait};
 
-use super::{Answer, admin::admit, answer, convert};
+use super::{Answer, admin::admit, compression::sized, convert};
 use crate::{
     domain::Role,
     proto::v1::{
@@ -26,12 +26,12 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<ListFeaturesResponse> {
         admit(&request, Role::Viewer)?;
         let module = convert::features_query(request.into_inner())?;
-        answer(convert::features_response(self.features(module).await?))
+        sized(convert::features_response(self.features(module).await?))
     }
 
     async fn list_limits(&self, request: Request<ListLimitsRequest>) -> Answer<ListLimitsResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::limits_response(self.limits().await?))
+        sized(convert::limits_response(self.limits().await?))
     }
 
     async fn upsert_feature(
@@ -40,7 +40,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<UpsertFeatureResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::feature_upsert_query(request.into_inner())?;
-        answer(convert::feature_upsert_response(self.change_features(actor, query).await?))
+        sized(convert::feature_upsert_response(self.change_features(actor, query).await?))
     }
 
     async fn upsert_limit(
@@ -49,7 +49,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<UpsertLimitResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::limit_upsert_query(request.into_inner())?;
-        answer(convert::limit_upsert_response(self.change_features(actor, query).await?))
+        sized(convert::limit_upsert_response(self.change_features(actor, query).await?))
     }
 
     async fn set_tenant_flag(
@@ -58,7 +58,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<SetTenantFlagResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::set_flag_query(request.into_inner())?;
-        answer(convert::set_flag_response(self.change_features(actor, query).await?))
+        sized(convert::set_flag_response(self.change_features(actor, query).await?))
     }
 
     async fn delete_tenant_flag(
@@ -67,7 +67,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<DeleteTenantFlagResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::delete_flag_query(request.into_inner())?;
-        answer(convert::delete_flag_response(self.change_features(actor, query).await?))
+        sized(convert::delete_flag_response(self.change_features(actor, query).await?))
     }
 
     async fn set_limit_override(
@@ -76,7 +76,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<SetLimitOverrideResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::set_override_query(request.into_inner())?;
-        answer(convert::set_override_response(self.change_features(actor, query).await?))
+        sized(convert::set_override_response(self.change_features(actor, query).await?))
     }
 
     async fn end_limit_override(
@@ -85,7 +85,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<EndLimitOverrideResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::end_override_query(request.into_inner())?;
-        answer(convert::end_override_response(self.change_features(actor, query).await?))
+        sized(convert::end_override_response(self.change_features(actor, query).await?))
     }
 
     async fn end_kept_feature(
@@ -94,7 +94,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<EndKeptFeatureResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::end_kept_feature_query(request.into_inner())?;
-        answer(convert::end_kept_feature_response(self.change_features(actor, query).await?))
+        sized(convert::end_kept_feature_response(self.change_features(actor, query).await?))
     }
 
     async fn end_kept_limit(
@@ -103,7 +103,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<EndKeptLimitResponse> {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::end_kept_limit_query(request.into_inner())?;
-        answer(convert::end_kept_limit_response(self.change_features(actor, query).await?))
+        sized(convert::end_kept_limit_response(self.change_features(actor, query).await?))
     }
 
     async fn set_plan_feature(
@@ -112,7 +112,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<SetPlanFeatureResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::plan_feature_query(request.into_inner())?;
-        answer(convert::plan_feature_response(self.change_features(actor, query).await?))
+        sized(convert::plan_feature_response(self.change_features(actor, query).await?))
     }
 
     async fn set_plan_limit(
@@ -121,7 +121,7 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<SetPlanLimitResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::plan_limit_query(request.into_inner())?;
-        answer(convert::plan_limit_response(self.change_features(actor, query).await?))
+        sized(convert::plan_limit_response(self.change_features(actor, query).await?))
     }
 
     async fn preview_feature_change(
@@ -130,6 +130,6 @@ impl FeatureAdminService for AdminApi {
     ) -> Answer<PreviewFeatureChangeResponse> {
         admit(&request, Role::Viewer)?;
         let query = convert::feature_preview_query(request.into_inner())?;
-        answer(convert::feature_preview_response(self.preview_features(query).await?))
+        sized(convert::feature_preview_response(self.preview_features(query).await?))
     }
 }

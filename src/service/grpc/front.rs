@@ -144,7 +144,7 @@ impl<S: Services> Front<S> {
                     Err(refused) => (at_once(refused), None, None),
                 }
             }
-            None => (self.other(request), None, None),
+            None => (self.other(request, ending), None, None),
         };
         let span = traced.as_ref().and_then(|traced| Some(traced.here.as_ref()?.span.clone()));
         Answer {
@@ -188,7 +188,8 @@ impl<S: Services> Front<S> {
         }
     }
 
-    fn other(&self, request: Request<Incoming>) -> Answering {
+    fn other(&self, mut request: Request<Incoming>, ending: &Ending) -> Answering {
+        request.extensions_mut().insert(ending.clone());
         let mut others = self.others.clone();
         Box::pin(async move { others.call(request).await })
     }

@@ -68,3 +68,20 @@ pub(super) fn home(method: Method) -> Home {
         }
     }
 }
+
+/// May an answer of a method on the data listener be so large that it is worth compressing?
+/// Messages of streams are small: there are just many of them.
+pub(super) fn may_be_large(method: Method) -> bool {
+    matches!(
+        method,
+        Method::BatchCheckModules
+            | Method::BatchCheckFeatures
+            | Method::ListEnabledModules
+            | Method::ExplainModule
+            | Method::ExplainFeature
+            | Method::ExplainLimit
+            | Method::ListTenantIds
+            | Method::ReconcileUsage
+            | Method::QueryUsage
+    )
+}

@@ -63,6 +63,27 @@ pub(in crate::service) fn malformed_request() -> Status {
     status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
 }
 
+/// Health is asked about a name that has none. As the protocol says, which knows no details.
+pub(in crate::service) fn unknown_to_health() -> Status {
+    Status::not_found("no service here has this name")
+}
+
+/// Reflection is asked about what no descriptor describes.
+pub(in crate::service) fn not_described() -> Status {
+    Status::not_found("no descriptor here describes this")
+}
+
+/// Reflection is asked nothing that it knows.
+pub(in crate::service) fn nothing_asked() -> Status {
+    Status::invalid_argument("message_request must be one of those that v1 has")
+}
+
+/// What tonic stopped decompressing: it inflates no more than a message may have.
+pub(in crate::service) fn inflated_too_much() -> Status {
+    let message = "the message is larger than this request may be, once it is decompressed";
+    status(Code::ResourceExhausted, message, ErrorReason::MalformedRequest)
+}
+
 /// Of no service here. What is not ours has no reason of ours.
 pub(in crate::service) fn unknown_method() -> Status {
     Status::unimplemented("no service on this listener has such a method")

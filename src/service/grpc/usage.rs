@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use tokio::time::sleep;
 use tonic::{Request, Status, Streaming, async_trait};
 
-use super::{Answer, answer, convert, data::ending_of};
+use super::{Answer, answer, compression::sized, convert, data::ending_of};
 use crate::{
     proto::v1::{
         AcquireUsageLeaseRequest, AcquireUsageLeaseResponse, QueryUsageRequest, QueryUsageResponse,
@@ -46,7 +46,7 @@ impl UsageService for Api {
     ) -> Answer<ReconcileUsageResponse> {
         let query = convert::reconcile_query(&request)?;
         let (counted, released, state) = self.reconcile_usage(query).await?;
-        answer(convert::reconcile_response(counted, released, state))
+        sized(convert::reconcile_response(counted, released, state))
     }
 
     async fn acquire_usage_lease(
@@ -84,7 +84,7 @@ impl UsageService for Api {
     }
 
     async fn query_usage(&self, request: Request<QueryUsageRequest>) -> Answer<QueryUsageResponse> {
-        answer(convert::spans_response(self.query_usage(convert::spans_query(&request)?).await?))
+        sized(convert::spans_response(self.query_usage(convert::spans_query(&request)?).await?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A gRPC call without a gRPC client, which would keep deadlines of its own.
 
 use entitlementd::config::ListenAddress;
-use http::{Request, Uri};
+use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -15,6 +15,15 @@ pub struct Answer {
     pub grpc_status: Code,
     /// The word of the ErrorInfo, if there is one.
     pub reason: String,
+    pub headers: HeaderMap,
+    /// Its messages, each after a flag and its length.
+    pub body: Vec<u8>,
+}
+
+/// A message after a flag, which says whether it is compressed, and its length.
+pub fn framed(is_compressed: bool, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[u8::from(is_compressed)][..], &length, message].concat()
 }
 
 /// CheckModule, with these headers and no others.
@@ -24,6 +33,18 @@ pub async fn check(
     module: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
+    let message = check_request(tenant, module).encode_to_vec();
+    let path = "/entitlement.v1.EntitlementService/CheckModule";
+    call(address, path, headers, framed(false, &message)).await
+}
+
+/// A method, with these headers and this body.
+pub async fn call(
+    address: &ListenAddress,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answer {
     let ListenAddress::Tcp(address) = address else { panic!("no address") };
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
@@ -32,12 +53,7 @@ pub async fn check(
             .unwrap();
     tokio::spawn(connection);
 
-    let message = check_request(tenant, module).encode_to_vec();
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    body.extend(message);
-    let uri: Uri =
-        format!("http://{address}/entitlement.v1.EntitlementService/CheckModule").parse().unwrap();
+    let uri: Uri = format!("http://{address}{path}").parse().unwrap();
     let mut request =
         Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
     for (name, value) in headers {
@@ -48,11 +64,13 @@ pub async fn check(
         .await
         .unwrap();
     let (parts, body) = response.into_parts();
-    let trailers = body.collect().await.unwrap().trailers().cloned().unwrap_or_default();
+    let body = body.collect().await.unwrap();
+    let trailers = body.trailers().cloned().unwrap_or_default();
     let status = Status::from_header_map(&trailers)
         .or_else(|| Status::from_header_map(&parts.headers))
         .unwrap();
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
-    Answer { grpc_status: status.code(), reason }
+    let body = body.to_bytes().to_vec();
+    Answer { grpc_status: status.code(), reason, headers: parts.headers, body }
 }
