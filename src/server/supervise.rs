@@ -4,13 +4,12 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
-    future::{BoxFuture, FutureExt, OptionFuture, join_all, select_all},
-    stream::FuturesUnordered,
+    future::{OptionFuture, join_all, select_all},
 };
 use parking_lot::Mutex;
 use tokio::{
     sync::{oneshot, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 use super::{
@@ -67,8 +66,8 @@ pub(super) struct Server {
     unread: UnreadPool,
 }
 
-/// The open listeners, each with its name. They close when this is dropped.
-type Accepting = FuturesUnordered<BoxFuture<'static, &'static str>>;
+/// The open listeners, each ending with its name.
+type Accepting = JoinSet<&'static str>;
 
 /// The running worker threads.
 #[derive(Default)]
@@ -102,7 +101,9 @@ impl Server {
             never = self.attend() => match never {},
             Some(never) = sources.next() => match never {},
             _ = select_all(&mut workers.0) => Err(ServeError::Ended("a worker")),
-            Some(listener) = accepting.next() => Err(ServeError::Ended(listener)),
+            Some(listener) = accepting.join_next() => {
+                Err(ServeError::Ended(listener.unwrap_or("a listener")))
+            }
             Some(_) = OptionFuture::from(probing.as_mut().map(|probing| &mut probing.0)) => {
                 Err(ServeError::Ended("the listener of the metrics"))
             }
@@ -110,7 +111,8 @@ impl Server {
 
         self.readiness.stop(&self.health);
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
-        drop(accepting);
+        // They are closed, and their sockets' files are gone, before anybody else could want them.
+        accepting.shutdown().await;
         self.health.end_watches();
         // Sending fails only if every worker has ended.
         _ = drain.send(true);
@@ -126,13 +128,13 @@ impl Server {
         endpoints: Endpoints,
         draining: &watch::Receiver<bool>,
     ) -> Result<(Accepting, Workers, Option<AbortOnDrop>), ServeError> {
-        let (accepting, mut workers) = (Accepting::new(), Workers::default());
+        let (mut accepting, mut workers) = (Accepting::new(), Workers::default());
         let Endpoints { data, forward_auth, admin, probes } = endpoints;
         let (count, max) = (self.worker_count(), self.max_connections());
         let door = |most, listener| Door::new(most, self.connections.clone(), listener);
         let settings = self.connection_settings(Protocol::Http2, data.tls.clone());
         let inboxes = workers.start("worker", count, &data.answers, &settings, draining)?;
-        accepting.push(named(
+        accepting.spawn(named(
             "the listener",
             data.listener.accept_into(inboxes, door(max, ListenerKind::Data)),
         ));
@@ -140,7 +142,7 @@ impl Server {
             let settings = self.connection_settings(Protocol::Http1, tls);
             let inboxes = workers.start("forward-auth", count, &answers, &settings, draining)?;
             let door = door(max, ListenerKind::ForwardAuth);
-            accepting.push(named("the listener of proxies", listener.accept_into(inboxes, door)));
+            accepting.spawn(named("the listener of proxies", listener.accept_into(inboxes, door)));
         }
         if let Some(Endpoint { listener, answers, tls, .. }) = admin {
             let settings = self.connection_settings(Protocol::Http2, tls);
@@ -152,7 +154,7 @@ impl Server {
                 "the listener of administrators",
                 door(admin::MAX_CONNECTIONS, ListenerKind::Admin),
             );
-            accepting.push(named(name, listener.accept_into(inboxes, door)));
+            accepting.spawn(named(name, listener.accept_into(inboxes, door)));
         }
         Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
     }
@@ -244,19 +246,10 @@ impl Workers {
     }
 }
 
-/// Runs a listener as a task, and returns its name when that ends.
-fn named(
-    name: &'static str,
-    accepting: impl Future<Output: Send> + Send + 'static,
-) -> BoxFuture<'static, &'static str> {
-    let mut task = AbortOnDrop(tokio::spawn(async move {
-        accepting.await;
-    }));
-    async move {
-        _ = (&mut task.0).await;
-        name
-    }
-    .boxed()
+/// Runs a listener, and returns its name when that ends.
+async fn named(name: &'static str, accepting: impl Future) -> &'static str {
+    accepting.await;
+    name
 }
 
 /// A task that ends with its owner.
