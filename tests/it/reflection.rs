@@ -27,7 +27,7 @@ fn extension(containing_type: &str, extension_number: i32) -> Asked {
 }
 
 /// The code of an error, and the files or names that are told in place of one.
-fn outcome(answer: &ServerReflectionResponse) -> Result<Vec<String>, Code> {
+fn outcome(answer: &ServerReflectionResponse) -> Outcome {
     match answer.message_response.as_ref().unwrap() {
         Told::ErrorResponse(error) => {
             assert!(!error.error_message.is_empty());
@@ -46,8 +46,11 @@ fn outcome(answer: &ServerReflectionResponse) -> Result<Vec<String>, Code> {
     }
 }
 
+/// The files or names of an answer, or its code.
+type Outcome = Result<Vec<String>, Code>;
+
 /// What is asked, in this order, and what comes of it.
-fn questions() -> Vec<(Option<Asked>, Result<Vec<String>, Code>)> {
+fn questions() -> Vec<(Option<Asked>, Outcome)> {
     let symbol = |name: &str| Some(Asked::FileContainingSymbol(name.to_owned()));
     let file = |name: &str| Some(Asked::FileByFilename(name.to_owned()));
     let numbers = |name: &str| Some(Asked::AllExtensionNumbersOfType(name.to_owned()));
