@@ -20,7 +20,7 @@ mod common;
 #[path = "../tests/it/harness/http.rs"]
 mod http;
 #[expect(dead_code, reason = "this benchmark needs a part")]
-#[path = "../tests/it/harness/mesh.rs"]
+#[path = "../tests/it/harness/mesh/mod.rs"]
 mod mesh;
 
 use std::{
@@ -45,7 +45,7 @@ use entitlementd::proto::{
     },
     v1::entitlement_service_server,
 };
-use mesh::{Envoy, Upstream};
+use mesh::{Kind, Shipped, Upstream};
 use prost::Message;
 use sqlx::{Connection, PgConnection, types::Uuid};
 use tonic::{Request, Response, Status, transport::Channel};
@@ -150,7 +150,7 @@ fn filter() -> String {
 struct Client(TcpStream);
 
 impl Client {
-    fn new(envoy: &Envoy) -> Self {
+    fn new(envoy: &Shipped) -> Self {
         let stream = TcpStream::connect(envoy.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -200,7 +200,7 @@ fn flips(runtime: &tokio::runtime::Runtime, upstream: u16, routes: &str, changes
     let url = cluster.url(&runtime.block_on(cluster.migrated_database()));
     runtime.block_on(common::fill_postgres(&url, TENANTS));
     let (_ours, ours) = start_ours(&url, routes);
-    let envoy = Envoy::start(upstream, ours);
+    let envoy = Shipped::start(Kind::Envoy, upstream, ours);
     thread::sleep(FOUND_HEALTHY);
     let mut client = Client::new(&envoy);
     let mut writer = runtime.block_on(PgConnection::connect(&url)).unwrap();
@@ -254,9 +254,9 @@ fn measure(runtime: &tokio::runtime::Runtime) {
     });
     let upstream = upstream.recv().unwrap();
     let envoys = [
-        Envoy::start_changed(upstream, ours, &[(&filter(), "")]),
-        Envoy::start(upstream, stub),
-        Envoy::start(upstream, ours),
+        Shipped::start_changed(Kind::Envoy, upstream, ours, &[(&filter(), "")]),
+        Shipped::start(Kind::Envoy, upstream, stub),
+        Shipped::start(Kind::Envoy, upstream, ours),
     ];
     thread::sleep(FOUND_HEALTHY);
     let mut clients = envoys.each_ref().map(Client::new);

@@ -65,6 +65,7 @@ mod outage;
 mod pooler;
 mod probes;
 mod process;
+mod proxies;
 mod readme;
 mod reflection;
 mod replicas;

@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 use crate::harness::{
     Database, Row, Server,
     http::Reply,
-    mesh::{Envoy, Nginx, Upstream, port_of, send_to},
+    mesh::{self, Shipped, Upstream, port_of, send_to},
 };
 
 /// Writes a test twice: for Envoy and for nginx.
@@ -53,14 +53,9 @@ macro_rules! on_both_proxies {
 /// A service behind a proxy, and what judges its requests.
 struct Mesh {
     server: Server,
-    proxy: Proxy,
+    proxy: Shipped,
     _upstream: Upstream,
     _routes: Option<NamedTempFile>,
-}
-
-enum Proxy {
-    Envoy(Envoy),
-    Nginx(Nginx),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,16 +88,12 @@ impl Mesh {
         let all = [kind.flags(), &["--poll-interval", "20ms"], flags].concat();
         let server = Server::start_with(database, &all).await;
         let upstream = Upstream::start().await;
-        let proxy = match kind {
-            Kind::Envoy => {
-                let authorizer = port_of(&server.running.address);
-                Proxy::Envoy(Envoy::start_changed(upstream.port, authorizer, changes))
-            }
-            Kind::Nginx => {
-                let address = server.running.forward_auth_address.as_ref().unwrap();
-                Proxy::Nginx(Nginx::start(upstream.port, port_of(address), changes))
-            }
+        let (kind, authorizer) = match kind {
+            Kind::Envoy => (mesh::Kind::Envoy, Some(&server.running.address)),
+            Kind::Nginx => (mesh::Kind::Nginx, server.running.forward_auth_address.as_ref()),
         };
+        let authorizer = port_of(authorizer.unwrap());
+        let proxy = Shipped::start_changed(kind, upstream.port, authorizer, changes);
         Self { server, proxy, _upstream: upstream, _routes: None }
     }
 
@@ -134,22 +125,16 @@ impl Mesh {
     }
 
     fn address(&self) -> SocketAddr {
-        match &self.proxy {
-            Proxy::Envoy(envoy) => envoy.address,
-            Proxy::Nginx(nginx) => nginx.address,
-        }
+        self.proxy.address
     }
 
     fn log(&self) -> String {
-        match &self.proxy {
-            Proxy::Envoy(envoy) => envoy.log(),
-            Proxy::Nginx(nginx) => nginx.log(),
-        }
+        self.proxy.log()
     }
 }
 
 /// Rules for most tests.
-const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
     [[route]]
     path = "/api/v1/orders/**"
     module = "oms_fulfillment"
@@ -181,7 +166,7 @@ const ROUTES: &str = r#"
 "#;
 
 /// A tenant that has oms_fulfillment and not finance.
-async fn seeded() -> Database {
+pub(crate) async fn seeded() -> Database {
     let database = Database::postgres().await;
     for module in ["oms_fulfillment", "finance"] {
         mk_module(&database, module).await;

@@ -10,7 +10,7 @@ use crate::{
     harness::{
         id,
         keeper::{command, new_folder, program},
-        mesh::ALLOWED_BY_THE_SERVICE,
+        mesh::upstream::ALLOWED_BY_THE_SERVICE,
     },
     on_both_proxies,
 };

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 
 use crate::harness::{
     Database, Row, Server, id,
-    mesh::{Envoy, Upstream, port_of, send_to},
+    mesh::{Kind, Shipped, Upstream, port_of, send_to},
     wire::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Wire, frame},
 };
 
@@ -50,7 +50,7 @@ async fn a_flood_of_resets_behind_a_proxy_costs_nobody_else_an_answer() {
     database.mk_subscribed(1, "finance", Row::default()).await;
     let server = Server::start_with(database, &FLAGS).await;
     let upstream = Upstream::start().await;
-    let envoy = Envoy::start(upstream.port, port_of(&server.running.address));
+    let envoy = Shipped::start(Kind::Envoy, upstream.port, port_of(&server.running.address));
     let address = envoy.address;
     for _ in 0..25 {
         let (mut hasty, mut patient) = (JoinSet::new(), JoinSet::new());

@@ -16,7 +16,7 @@ use super::{Kind, Mesh, ROUTES, seeded};
 use crate::{
     harness::{
         Database, Row, Server, id,
-        mesh::{Envoy, Upstream, port_of, send_to},
+        mesh::{self, Shipped, Upstream, port_of, send_to},
         postgres,
         proxy::Proxy,
     },
@@ -41,17 +41,18 @@ impl World {
         Self { server, network, upstream: Upstream::start().await }
     }
 
-    fn envoy(&self, changes: &[(&str, &str)]) -> Envoy {
-        Envoy::start_changed(self.upstream.port, self.network.port(), changes)
+    fn envoy(&self, changes: &[(&str, &str)]) -> Shipped {
+        let (upstream, authorizer) = (self.upstream.port, self.network.port());
+        Shipped::start_changed(mesh::Kind::Envoy, upstream, authorizer, changes)
     }
 }
 
-async fn status(envoy: &Envoy) -> u16 {
+async fn status(envoy: &Shipped) -> u16 {
     send_to(envoy.address, "GET", "/any", &[("x-tenant-id", &id(1))]).await.status
 }
 
 /// Asks until the answer is as wanted.
-async fn until(envoy: &Envoy, wanted: u16) {
+async fn until(envoy: &Shipped, wanted: u16) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         let status = status(envoy).await;
@@ -174,6 +175,11 @@ fn every_shipped_proxy_waits_longer_than_the_server_may_wait_for_its_database() 
     for (file, before, count) in [
         ("envoy/envoy.yaml", "\n                timeout: ", 1),
         ("nginx/nginx.conf", "proxy_read_timeout ", 2),
+        ("traefik/dynamic.yaml", "responseHeaderTimeout: ", 1),
+        ("caddy/Caddyfile", "response_header_timeout ", 1),
+        ("haproxy/haproxy.cfg", "timeout server ", 2),
+        ("istio/mesh-config.yaml", "\n      timeout: ", 2),
+        ("ingress-nginx/ingress.yaml", "proxy_read_timeout ", 1),
     ] {
         let text = fs::read_to_string(deploy.join(file)).unwrap();
         let spans: Vec<u64> = text

@@ -17,8 +17,8 @@ async fn a_newcomer_finds_orders_open_and_finance_closed_in_the_mesh() {
     let mut server = Process::serve(&serve.split(' ').collect::<Vec<_>>());
     let authorizer = server.address().rsplit_once(':').unwrap().1.parse().unwrap();
     server.wait_for("\"ready\"");
-    let echo = mesh::Echo::start();
-    let envoy = mesh::Envoy::start(echo.port, authorizer);
+    let echo = mesh::upstream::Echo::start();
+    let envoy = mesh::Shipped::start(mesh::Kind::Envoy, echo.port, authorizer);
 
     let shown = blocks(&section, "console");
     let shown: Vec<_> = shown.iter().filter(|block| block.starts_with("$ curl")).collect();
