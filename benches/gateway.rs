@@ -1,5 +1,8 @@
-//! What a proxy's question costs: external authorization against CheckModule, side by side in one
-//! run, and the route map.
+//! What a proxy's question costs: external authorization and forward auth against CheckModule, side
+//! by side in one run, and the route map.
+//!
+//! Over HTTP/1.1 a connection carries one request at a time, so forward auth is compared with
+//! CheckModule over as many connections with one request in flight on each.
 //!
 //! The server has a core to itself and the load has the other one. Rounds alternate; what counts is
 //! the ratio within a round. BENCH_ROUNDS and BENCH_MILLIS (of a round) change what is run.
@@ -14,6 +17,9 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
+#[expect(dead_code, reason = "this benchmark needs a part")]
+#[path = "common/h1.rs"]
+mod h1;
 #[expect(dead_code, reason = "this benchmark needs a part")]
 #[path = "common/load.rs"]
 mod load;
@@ -54,6 +60,8 @@ const TENANTS: u32 = 1_000;
 const RULES: usize = 2_000;
 /// Connections, and streams on each.
 const LOAD: [usize; 2] = [10, 20];
+/// As many requests in flight, each on a connection of its own.
+const SINGLE: [usize; 2] = [200, 1];
 
 fn main() {
     if env::var("BENCH_ROLE").as_deref() == Ok("load") {
@@ -94,6 +102,30 @@ fn ext_authz(tenant: u32) -> Vec<u8> {
     body(&CheckRequest { attributes: attributes.encode_to_vec().into() })
 }
 
+/// What the shipped nginx sends about the same question.
+fn forward_auth(tenant: u32) -> Vec<u8> {
+    format!(
+        "GET /auth/nginx HTTP/1.1\r\nHost: entitlementd\r\nX-Request-Id: {tenant:032x}\r\n\
+         X-Original-Method: GET\r\nX-Original-URI: /api/v1/{}/things/17/lines?page=2\r\n\
+         X-Original-Host: service.internal\r\nx-tenant-id: {}\r\nuser-agent: bench\r\naccept: */*\r\n\r\n",
+        module(tenant),
+        common::id(tenant)
+    )
+    .into_bytes()
+}
+
+/// What is measured in turns.
+#[derive(Clone, Copy)]
+enum Kind {
+    Check,
+    ExtAuthz,
+    CheckSingle,
+    ForwardAuth,
+}
+
+/// Requests a second, CPU of each in µs, and the part of its core that the server was busy.
+type Figures = [Vec<f64>; 3];
+
 async fn measure() {
     let setting = |name: &str, default: u64| {
         env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -113,46 +145,81 @@ async fn measure() {
     let mut command = program_on_core("0");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);
     command.args(["--routes", routes.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"]);
+    command.args(["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", "nginx"]);
     let mut process = Process::start(command);
+    let proxies = process.port_in("proxies are answered");
     let port = process.port();
     process.wait_for(": ready");
 
     let checks: Vec<Vec<u8>> = (0..TENANTS).map(check_module).collect();
     let inquiries: Vec<Vec<u8>> = (0..TENANTS).map(ext_authz).collect();
+    let questions: Vec<Vec<u8>> = (0..TENANTS).map(forward_auth).collect();
     println!("machine: {}", common::machine());
     println!(
-        "requests of {} and {} bytes; {rounds} rounds of {millis} ms each",
+        "requests of {}, {} and {} bytes; {rounds} rounds of {millis} ms each",
         checks[0].len(),
-        inquiries[0].len()
+        inquiries[0].len(),
+        questions[0].len()
     );
     let duration = Duration::from_millis(millis);
     drive(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await;
-    let mut figures: [[Vec<f64>; 2]; 2] = Default::default();
-    for number in 0..rounds {
-        for which in [number % 2, 1 - number % 2] {
+    h1::drive(proxies, &questions, SINGLE[0], duration).await;
+    let kinds = [Kind::Check, Kind::ExtAuthz, Kind::CheckSingle, Kind::ForwardAuth];
+    let mut figures: [Figures; 4] = Default::default();
+    for round in 0..rounds as usize {
+        for place in 0..kinds.len() {
+            // Who goes first changes from round to round.
+            let which = (place + round) % kinds.len();
             let before = process.cpu_nanos();
-            let outcome = match which {
-                0 => drive(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await,
-                _ => drive(port, EXT_AUTHZ, &inquiries, &OK, LOAD, duration).await,
+            let (answers, elapsed) = match kinds[which] {
+                Kind::Check => once(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await,
+                Kind::ExtAuthz => once(port, EXT_AUTHZ, &inquiries, &OK, LOAD, duration).await,
+                Kind::CheckSingle => {
+                    once(port, CHECK_MODULE, &checks, &ALLOWED, SINGLE, duration).await
+                }
+                Kind::ForwardAuth => {
+                    let answered = h1::drive(proxies, &questions, SINGLE[0], duration).await;
+                    (answered.latencies.len() as f64, answered.elapsed)
+                }
             };
-            let cpu = (process.cpu_nanos() - before) as f64 / 1000.0 / outcome.answers as f64;
-            let [per_second, cpu_micros] = &mut figures[which as usize];
-            per_second.push(outcome.per_second());
-            cpu_micros.push(cpu);
+            let micros = (process.cpu_nanos() - before) as f64 / 1000.0;
+            let [per_second, cpu, busy] = &mut figures[which];
+            per_second.push(answers / elapsed.as_secs_f64());
+            cpu.push(micros / answers);
+            busy.push(micros / 1e6 / elapsed.as_secs_f64());
         }
     }
+    let [check, ext_authz, check_single, forward_auth] = &figures;
+    compare(["CheckModule", "ext_authz"], LOAD, check, ext_authz);
+    compare(["CheckModule", "forward auth"], SINGLE, check_single, forward_auth);
+    compare(["CheckModule 10x20", "forward auth"], SINGLE, check, forward_auth);
+}
+
+/// Calls a method for a while: how many answers came, and how long it took.
+async fn once(
+    port: u16,
+    path: &str,
+    bodies: &[Vec<u8>],
+    answer: &[u8],
+    load: [usize; 2],
+    duration: Duration,
+) -> (f64, Duration) {
+    let outcome = drive(port, path, bodies, answer, load, duration).await;
+    (outcome.answers as f64, outcome.elapsed)
+}
+
+fn compare(names: [&str; 2], [connections, streams]: [usize; 2], plain: &Figures, other: &Figures) {
     println!(
-        "{:<14}{:>14}{:>14}   ratio (quartiles), {RULES} rules",
-        "", "CheckModule", "ext_authz"
+        "{:<14}{:>18}{:>14}   ratio (quartiles), {connections} x {streams}, {RULES} rules",
+        "", names[0], names[1]
     );
-    let [plain, mesh] = figures;
-    for (name, plain, mesh) in
-        [("requests/s", &plain[0], &mesh[0]), ("CPU µs", &plain[1], &mesh[1])]
-    {
-        let ratios: Vec<f64> = mesh.iter().zip(plain).map(|(mesh, plain)| mesh / plain).collect();
+    for (number, name) in ["requests/s", "CPU µs", "core busy"].iter().enumerate() {
+        let (plain, other) = (&plain[number], &other[number]);
+        let ratios: Vec<f64> =
+            other.iter().zip(plain).map(|(other, plain)| other / plain).collect();
         let [low, median, high] = quartiles(&ratios);
-        let [plain, mesh] = [plain, mesh].map(|values| quartiles(values)[1]);
-        println!("{name:<14}{plain:>14.1}{mesh:>14.1}   {median:.3} ({low:.3} to {high:.3})");
+        let [plain, other] = [plain, other].map(|values| quartiles(values)[1]);
+        println!("{name:<14}{plain:>18.2}{other:>14.2}   {median:.3} ({low:.3} to {high:.3})");
     }
 }
 
