@@ -70,39 +70,59 @@ async fn ask(
     }
 }
 
-/// A connection over which requests go one after the other.
+/// A connection over which requests go one after the other; another one once the server has ended
+/// it, as nginx does after a thousand.
 pub struct Connection {
+    port: u16,
     stream: TcpStream,
     buffer: Vec<u8>,
+    has_ended: bool,
 }
 
 impl Connection {
     pub async fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::with_capacity(16 * 1024) }
+        let buffer = Vec::with_capacity(16 * 1024);
+        Self { port, stream: connect(port).await, buffer, has_ended: false }
     }
 
     /// The whole answer, with its head.
     pub async fn ask(&mut self, request: &[u8]) -> &[u8] {
+        if self.has_ended {
+            self.stream = connect(self.port).await;
+        }
         self.stream.write_all(request).await.unwrap();
         self.buffer.clear();
-        while length(&self.buffer).is_none_or(|length| self.buffer.len() < length) {
+        let (head, whole) = loop {
+            match lengths(&self.buffer) {
+                Some((head, whole)) if whole <= self.buffer.len() => break (head, whole),
+                _ => {}
+            }
             let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
-            assert!(read > 0, "the connection was closed");
-        }
-        &self.buffer
+            assert!(read > 0, "the connection was closed without a word");
+        };
+        self.has_ended = header(&self.buffer[..head], b"connection:")
+            .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"close"));
+        &self.buffer[..whole]
     }
 }
 
-/// The length of an answer, once its head is there.
-fn length(bytes: &[u8]) -> Option<usize> {
+async fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// The lengths of an answer's head and of the whole, once the head is there.
+fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
-    let mut lines = bytes[..head].split(|byte| *byte == b'\n');
-    let body = lines.find_map(|line| {
-        let (name, value) = line.split_at_checked(b"content-length:".len())?;
-        let is_length = name.eq_ignore_ascii_case(b"content-length:");
-        is_length.then(|| String::from_utf8_lossy(value).trim().parse::<usize>().unwrap())
-    });
-    Some(head + 4 + body.expect("an answer says how long it is"))
+    let body = header(&bytes[..head], b"content-length:").expect("an answer says how long it is");
+    let body: usize = String::from_utf8_lossy(body).trim().parse().unwrap();
+    Some((head, head + 4 + body))
+}
+
+fn header<'a>(head: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(wanted.len())?;
+        name.eq_ignore_ascii_case(wanted).then_some(value)
+    })
 }
