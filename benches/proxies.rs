@@ -18,6 +18,12 @@
 mod common;
 #[path = "common/h1.rs"]
 mod h1;
+#[expect(dead_code, reason = "this benchmark needs a part")]
+#[path = "../tests/it/harness/http.rs"]
+mod http;
+#[expect(dead_code, unused_imports, reason = "this benchmark needs a part")]
+#[path = "../tests/it/harness/mesh/mod.rs"]
+mod mesh;
 #[path = "common/proxied.rs"]
 mod proxied;
 #[path = "common/stubs.rs"]
@@ -29,9 +35,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Process, process, quartiles};
+use common::{Process, keeper, postgres, process, quartiles};
 use h1::{Answered, Connection, drive};
-use proxied::{Asked, PROXIES, Proxied, Proxy};
+use mesh::Shipped;
+use proxied::{PROXIES, Proxy};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -72,10 +79,19 @@ fn request(tenant: &str) -> Vec<u8> {
 }
 
 /// entitlementd with these settings: its ports for services and for proxies.
-fn start_ours(url: &str, routes: &str, more: &[&str]) -> (Process, u16, u16) {
+fn start_ours(url: &str, routes: &str) -> (Process, u16, u16) {
     let mut command = process::program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--routes", routes]);
-    command.args(["--forward-auth-listen", "127.0.0.1:0"]).args(more);
+    command.args([
+        "--forward-auth-listen",
+        "127.0.0.1:0",
+        "--tenant-header",
+        "x-claimed-tenant-id",
+    ]);
+    // Only the shipped Envoy gives it another name.
+    let dialects =
+        ["nginx", "haproxy", "caddy", "traefik"].map(|name| format!("{name}=x-tenant-id"));
+    command.args(["--forward-auth-tenant-header", &dialects.join(",")]);
     let mut process = Process::start(command);
     let proxies = process.port_in("proxies are answered");
     let port = process.port();
@@ -93,11 +109,11 @@ fn start_stub(role: &str) -> (Process, u16) {
 
 /// Waits until a request passes, and makes sure that one of a tenant that nobody knows passes only
 /// where entitlementd is not asked.
-async fn settle(proxied: &Proxied, name: &str, is_judged: bool) {
+async fn settle(proxied: &Shipped, name: &str, is_judged: bool) {
     let began = Instant::now();
     let stranger = request("ffffffff-0000-4000-8000-000000000000");
     loop {
-        let mut connection = Connection::open(proxied.port).await;
+        let mut connection = Connection::open(proxied.address.port()).await;
         let answer = connection.ask(&request(&common::id(1))).await;
         if answer.starts_with(b"HTTP/1.1 200 ") {
             break;
@@ -106,7 +122,7 @@ async fn settle(proxied: &Proxied, name: &str, is_judged: bool) {
         assert!(began.elapsed() < PATIENCE, "{name}: {told}\n{}", proxied.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let mut connection = Connection::open(proxied.port).await;
+    let mut connection = Connection::open(proxied.address.port()).await;
     let passes = connection.ask(&stranger).await.starts_with(b"HTTP/1.1 200 ");
     assert_eq!(passes, !is_judged, "{name}: a tenant that nobody knows");
 }
@@ -123,25 +139,10 @@ async fn measure() {
         format!("path,methods,module_code\n/api/v1/{MODULE}/things/{{id}}/**,GET,{MODULE}\n");
     std::fs::write(&routes, rule).unwrap();
     let routes = routes.to_str().unwrap();
-    let mut ours = Vec::new();
-    for (number, more) in [
-        ["--tenant-header", "x-claimed-tenant-id"],
-        ["--forward-auth-codes", "nginx"],
-        ["--forward-auth-codes", "full"],
-    ]
-    .iter()
-    .enumerate()
-    {
-        let url = format!("sqlite:{}", folder.path().join(format!("bench{number}.db")).display());
-        process::migrate(&url);
-        common::fill(&url, TENANTS).await;
-        ours.push(start_ours(&url, routes, more));
-    }
-    let of = |asked| match asked {
-        Asked::Grpc => ours[0].1,
-        Asked::Nginx => ours[1].2,
-        Asked::Forwarded => ours[2].2,
-    };
+    let url = format!("sqlite:{}", folder.path().join("bench.db").display());
+    process::migrate(&url);
+    common::fill(&url, TENANTS).await;
+    let (_ours, services, proxies) = start_ours(&url, routes);
     let (_grpc, grpc) = start_stub("grpc");
     let (_http, http) = start_stub("http");
     let (_upstream, upstream) = start_stub("upstream");
@@ -150,13 +151,14 @@ async fn measure() {
     let only = env::var("BENCH_ONLY").ok();
     for proxy in PROXIES.iter().filter(|proxy| only.as_ref().is_none_or(|only| only == proxy.name))
     {
-        if let Some(missing) = proxy.missing() {
-            println!("{}: not measured, for there is no {missing}", proxy.name);
+        if !proxy.is_here() {
+            println!("{}: not measured, for there is none on the PATH", proxy.name);
             continue;
         }
-        let stub = if proxy.asked == Asked::Grpc { grpc } else { http };
-        let authorizers = [stub, stub, of(proxy.asked)];
-        let instances: [Proxied; KINDS] =
+        let (stub, ours) =
+            if proxy.kind.asks_over_http() { (http, proxies) } else { (grpc, services) };
+        let authorizers = [stub, stub, ours];
+        let instances: [Shipped; KINDS] =
             std::array::from_fn(|kind| proxy.start(upstream, authorizers[kind], kind > 0));
         for (kind, proxied) in instances.iter().enumerate() {
             settle(proxied, proxy.name, kind == 2).await;
@@ -168,21 +170,21 @@ async fn measure() {
 }
 
 async fn rounds_of(
-    instances: &[Proxied; KINDS],
+    instances: &[Shipped; KINDS],
     rounds: usize,
     connections: usize,
     duration: Duration,
 ) -> [Vec<Answered>; KINDS] {
     let requests: Vec<Vec<u8>> = (0..TENANTS).map(|tenant| request(&common::id(tenant))).collect();
     for proxied in instances {
-        drive(proxied.port, &requests, connections, duration).await;
+        drive(proxied.address.port(), &requests, connections, duration).await;
     }
     let mut answered: [Vec<Answered>; KINDS] = Default::default();
     for round in 0..rounds {
         for place in 0..KINDS {
             // Who goes first changes from round to round.
             let which = (place + round) % KINDS;
-            let port = instances[which].port;
+            let port = instances[which].address.port();
             answered[which].push(drive(port, &requests, connections, duration).await);
         }
     }

@@ -79,8 +79,9 @@ impl Authorization for Stub {
 /// tonic's own server, without layers. Envoy asks for its health.
 async fn serve_grpc() {
     let status = tonic_types::Status::default();
-    let ok_response = Some(ok_response());
-    let answer = CheckResponse { status: Some(status), ok_response, ..Default::default() };
+    let (ok_response, dynamic_metadata) = (Some(ok_response()), Some(metadata()));
+    let answer =
+        CheckResponse { status: Some(status), ok_response, dynamic_metadata, ..Default::default() };
     let (health, service) = tonic_health::server::health_reporter();
     health.set_service_status(SERVICE_NAME, tonic_health::ServingStatus::Serving).await;
     let address = "127.0.0.1:0".parse().unwrap();
@@ -102,4 +103,20 @@ fn ok_response() -> Vec<u8> {
         field(2, &field(1, &header))
     });
     options.collect::<Vec<_>>().concat()
+}
+
+/// What Envoy writes into its access log, as an answer about tenant 1 has it.
+fn metadata() -> Vec<u8> {
+    let text = |text: &str| prost_types::Value {
+        kind: Some(prost_types::value::Kind::StringValue(text.to_owned())),
+    };
+    let fields = [
+        ("decision", "granted"),
+        ("route", "/api/v1/finance/**"),
+        ("module", "finance"),
+        ("tenant_id", GRANTED[0].1),
+        ("revision", "1"),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), text(value))).into();
+    prost::Message::encode_to_vec(&prost_types::Struct { fields })
 }

@@ -130,12 +130,10 @@ impl Kind {
             }
             Self::Traefik => {
                 let listens = ("\":10100\"".to_owned(), format!("\"{}\"", local(own)));
+                let changes = vec![questions.clone(), service, grpc_service, entitlementd];
                 vec![
-                    ("deploy/traefik/traefik.yaml", vec![listens, questions.clone()]),
-                    (
-                        "deploy/traefik/dynamic.yaml",
-                        vec![questions, service, grpc_service, entitlementd],
-                    ),
+                    ("deploy/traefik/dynamic.yaml", changes),
+                    ("deploy/traefik/traefik.yaml", vec![listens, questions]),
                 ]
             }
             Self::Caddy => {
@@ -176,8 +174,9 @@ impl Shipped {
         let ports = Ports { own, own_http2, questions, upstream, authorizer };
         let mut files = kind.files(&ports);
         let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+        // First, since they are words of what is shipped.
         if let Some((_, own)) = files.first_mut() {
-            own.extend(changes);
+            own.splice(0..0, changes);
         }
         let folder = new_folder();
         if let Some(provider) = kind.istio_provider() {
