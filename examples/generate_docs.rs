@@ -1,4 +1,5 @@
-//! Writes the documents that are generated from the program: `cargo run --example generate_docs`.
+//! Writes the documents that are generated from the program, and the files that are deployed from
+//! more than one folder: `cargo run --example generate_docs`.
 //!
 //! A test compares them with what would be written, so that none is out of date.
 
@@ -19,6 +20,8 @@ use entitlementd::{
 
 #[path = "generate_docs/configuration.rs"]
 mod configuration;
+#[path = "generate_docs/deployed.rs"]
+mod deployed;
 #[path = "generate_docs/metrics.rs"]
 mod metrics;
 
@@ -27,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (configuration::PATH, configuration::render()),
         (metrics::PATH, metrics::render(&metrics_of_a_server()?)),
     ];
-    for (path, text) in documents {
+    for (path, text) in documents.into_iter().chain(deployed::render()) {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text)?;
         println!("{path}");
     }

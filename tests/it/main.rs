@@ -29,6 +29,7 @@ mod client;
 mod cold;
 mod compression;
 mod consistency;
+mod container;
 mod crash;
 mod dashboard;
 mod decision;

@@ -16,7 +16,9 @@ mod records;
 mod routes_command;
 mod routes_import;
 mod shadow;
+mod sidecar;
 mod trusted;
+mod two_instances;
 
 use std::{io::Write, net::SocketAddr};
 

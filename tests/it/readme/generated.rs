@@ -17,6 +17,8 @@ use crate::{
 
 #[path = "../../../examples/generate_docs/configuration.rs"]
 mod configuration;
+#[path = "../../../examples/generate_docs/deployed.rs"]
+mod deployed;
 #[path = "../../../examples/generate_docs/metrics.rs"]
 mod metrics;
 
@@ -35,6 +37,14 @@ fn the_reference_of_flags_is_what_would_be_generated() {
         "{} is out of date; run: cargo run --example generate_docs",
         configuration::PATH
     );
+}
+
+#[test]
+fn what_is_deployed_from_several_folders_is_the_same_in_all() {
+    for (path, text) in deployed::render() {
+        let is_current = page(path) == text;
+        assert!(is_current, "{path} is out of date; run: cargo run --example generate_docs");
+    }
 }
 
 /// The files of a folder, with their paths from the repository's root.

@@ -22,6 +22,8 @@ use super::{
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Envoy,
+    /// That of Kubernetes, which asks over TLS.
+    Sidecar,
     Nginx,
     Traefik,
     Caddy,
@@ -70,14 +72,16 @@ impl Kind {
 
     /// It asks over HTTP, and not over gRPC.
     pub fn asks_over_http(self) -> bool {
-        !matches!(self, Self::Envoy | Self::IstioGrpc)
+        !matches!(self, Self::Envoy | Self::Sidecar | Self::IstioGrpc)
     }
 
     /// The program, and what it is started with. Whether whoever runs the tests may run it: what is
     /// in this folder another user may not reach.
     fn program(self) -> (&'static str, &'static [&'static str], bool) {
         match self {
-            Self::Envoy | Self::IstioGrpc | Self::IstioHttp => ("envoy", &ENVOY_FLAGS, true),
+            Self::Envoy | Self::Sidecar | Self::IstioGrpc | Self::IstioHttp => {
+                ("envoy", &ENVOY_FLAGS, true)
+            }
             Self::Nginx | Self::IngressNginx => {
                 ("nginx", &["-p", "./", "-e", "stderr", "-c", "nginx.conf"], false)
             }
@@ -109,9 +113,13 @@ impl Kind {
         let envoy =
             |from: u16, to: u16| (format!("port_value: {from} "), format!("port_value: {to} "));
         match self {
-            Self::Envoy => {
+            Self::Envoy | Self::Sidecar => {
                 let ports = [(10000, own), (8000, upstream), (8001, upstream), (50051, authorizer)];
-                vec![("deploy/envoy/envoy.yaml", ports.map(|(from, to)| envoy(from, to)).into())]
+                let file = match self {
+                    Self::Sidecar => "deploy/kubernetes/sidecar/envoy.yaml",
+                    _ => "deploy/envoy/envoy.yaml",
+                };
+                vec![(file, ports.map(|(from, to)| envoy(from, to)).into())]
             }
             Self::IstioGrpc | Self::IstioHttp => Vec::new(),
             Self::Nginx => {
@@ -237,7 +245,7 @@ fn is_ready(kind: Kind, address: SocketAddr) -> bool {
 }
 
 /// A shipped file, with words of it replaced.
-fn changed(file: &str, changes: Vec<(String, String)>) -> String {
+pub fn changed(file: &str, changes: Vec<(String, String)>) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = fs::read_to_string(path).unwrap();
     changes.into_iter().fold(text, |text, (from, to)| {
