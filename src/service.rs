@@ -68,7 +68,7 @@ pub(crate) struct Api {
     pub limits: LimitEnforcement,
     /// What counts usage.
     pub usage: Usage,
-    /// Where months begin.
+    /// Where months begin, of tenants that have no time zone of their own, and nights.
     pub zone: Tz,
     /// How far back what was used is accepted.
     pub accept_late: TimeDelta,

@@ -15,7 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono_tz::Tz;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
@@ -31,7 +30,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    domain::{Counter, CounterId, MeterId},
+    domain::{Counter, CounterId, MeterId, calendar::Zones},
     observability::log_limiter::{LogLimiter, log_limited},
     store::{
         ReconcileRequest, Reconciled, Store, StoreError, UsageAnswer, UsageOutcome, UsageRequest,
@@ -147,9 +146,13 @@ impl Usage {
         self.0.refusals.of(meter)
     }
 
-    /// Reads what was used over time.
-    pub async fn spans(&self, asked: &UsageSpans, zone: Tz) -> Result<Vec<UsageSpan>, StoreError> {
-        self.0.store.usage_spans(asked, zone).await
+    /// Reads what was used over time, by a tenant with these time zones.
+    pub async fn spans(
+        &self,
+        asked: &UsageSpans,
+        zones: &Zones,
+    ) -> Result<Vec<UsageSpan>, StoreError> {
+        self.0.store.usage_spans(asked, zones).await
     }
 
     /// Reads a counter.

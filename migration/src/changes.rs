@@ -70,7 +70,7 @@ impl Watched {
     }
 }
 
-fn watched() -> [Watched; 12] {
+fn watched() -> [Watched; 13] {
     [
         Watched {
             table: "tenants",
@@ -120,6 +120,12 @@ fn watched() -> [Watched; 12] {
             table: "entitlement_kept_limits",
             tenant: Some("tenant_id"),
             columns: &["tenant_id", "plan_id", "key", "value", "kept_at"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_time_zones",
+            tenant: Some("tenant_id"),
+            columns: &["tenant_id", "from_month", "zone"],
             keys: None,
         },
         Watched {
@@ -204,17 +210,18 @@ pub(crate) async fn watch_columns_anew(
     Ok(())
 }
 
-/// Makes the triggers on tables of ours, which nobody else locks, if there is a log: those on the
+/// Makes the triggers on these tables of ours, which nobody else locks, if there is a log: those on the
 /// ERP's are made one by one, once all steps are applied.
-pub(crate) async fn watch_own_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+pub(crate) async fn watch_own_tables(
+    manager: &SchemaManager<'_>,
+    tables: &[&str],
+) -> Result<(), DbErr> {
     if !catalog::has_table(manager, "entitlement_changes").await? {
         return Ok(());
     }
     let connection = manager.get_connection();
-    let own: Vec<&str> = watched().iter().map(|watched| watched.table).collect();
-    let is_own = |table: &str| own.contains(&table) && table.starts_with(OURS);
     let triggers = triggers(connection.get_database_backend());
-    for trigger in triggers.iter().filter(|trigger| is_own(trigger.table)) {
+    for trigger in triggers.iter().filter(|trigger| tables.contains(&trigger.table)) {
         connection.execute_unprepared(&trigger.create).await?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Our own tables that the server reads.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "entitlement_module_aliases",
     "entitlement_features",
     "entitlement_plan_features",
@@ -18,6 +18,7 @@ const OURS: [&str; 8] = [
     "entitlement_limit_overrides",
     "entitlement_kept_features",
     "entitlement_kept_limits",
+    "entitlement_time_zones",
 ];
 
 /// Those of the log.

@@ -22,6 +22,7 @@ mod m20261129_000009_folding;
 mod m20261129_000010_features;
 mod m20261129_000011_usage;
 mod m20261130_000012_usage_over_time;
+mod m20261130_000013_time_zones;
 mod patience;
 mod planned;
 mod required;
@@ -94,6 +95,7 @@ fn migrations(additions: Additions) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261129_000010_features::Migration),
         Box::new(m20261129_000011_usage::Migration),
         Box::new(m20261130_000012_usage_over_time::Migration),
+        Box::new(m20261130_000013_time_zones::Migration),
     ]
 }
 

@@ -21,13 +21,23 @@ impl MigrationTrait for Migration {
         for table in ["plans", "feature_flags"] {
             changes::watch_columns_anew(manager, table).await?;
         }
-        changes::watch_own_tables(manager).await
+        changes::watch_own_tables(manager, &WATCHED).await
     }
 
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
         crate::never_down()
     }
 }
+
+const WATCHED: [&str; 7] = [
+    "entitlement_features",
+    "entitlement_plan_features",
+    "entitlement_limits",
+    "entitlement_plan_limits",
+    "entitlement_limit_overrides",
+    "entitlement_kept_features",
+    "entitlement_kept_limits",
+];
 
 /// None has a foreign key to a table of the ERP's: an insert would lock a row there, and nothing of
 /// ours may keep the ERP from deleting one. What is left behind is read by nobody.

@@ -63,7 +63,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 49] = [
+const RIGHTS: [(&str, &str, On); 51] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -76,6 +76,7 @@ const RIGHTS: [(&str, &str, On); 49] = [
     (roles::SERVER, "SELECT", On::Table("entitlement_limit_overrides")),
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_features")),
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_limits")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_time_zones")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_counters")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_keys")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_quarters")),
@@ -102,6 +103,7 @@ const RIGHTS: [(&str, &str, On); 49] = [
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limit_overrides")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_features")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_limits")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_time_zones")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_counters")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_keys")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_quarters")),
@@ -116,7 +118,7 @@ const RIGHTS: [(&str, &str, On); 49] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 22] = [
+const RELATIONS: [&str; 23] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -131,6 +133,7 @@ const RELATIONS: [&str; 22] = [
     "entitlement_limit_overrides",
     "entitlement_kept_features",
     "entitlement_kept_limits",
+    "entitlement_time_zones",
     "entitlement_usage_counters",
     "entitlement_usage_keys",
     "entitlement_usage_quarters",

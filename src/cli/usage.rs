@@ -30,10 +30,10 @@ pub(crate) async fn run(command: UsageCommand) -> CommandResult {
 async fn verify(args: UsageVerifyArgs) -> CommandResult {
     let now = Clock::System.now();
     if args.print_sql {
-        return print(&format!("{};", usage::verify(&usage::oldest(now, args.time_zone))));
+        return print(&format!("{};", usage::verify(&usage::oldest(now))));
     }
     let store = database::open_to_read(&args.database).await?;
-    let read = store.verify_usage(now, args.time_zone).await;
+    let read = store.verify_usage(now).await;
     store.close().await;
     let wrong = read?;
     if args.json {

@@ -1,11 +1,15 @@
 //! Days and calendar months in a time zone. Those of one zone tile time: where clocks are set back over
 //! the beginning of one, it begins the first time, and where they are set forward over it, at that
-//! instant.
+//! instant. Those of a tenant that changes its zone do too: see [`Zones`].
+
+mod zones;
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+
+pub use self::zones::{MonthZone, ZoneFrom, ZoneStanding, Zones, parse_zone};
 
 /// A day.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -81,6 +85,12 @@ impl Month {
         Day::at(instant, zone).month()
     }
 
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_whole = text.len() == "2026-11".len();
+        Day::parse(&format!("{text}-01")).filter(|_| is_whole).map(Day::month)
+    }
+
     /// When it begins.
     pub fn start(self, zone: Tz) -> DateTime<Utc> {
         self.0.start(zone)
@@ -90,7 +100,25 @@ impl Month {
     #[must_use]
     pub fn next(self) -> Self {
         let Day(first) = self.0;
-        Self(Day(first.checked_add_months(chrono::Months::new(1)).unwrap_or(NaiveDate::MAX)))
+        Self(Day(first.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX)))
+    }
+
+    /// The month before it.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        let Day(first) = self.0;
+        Self(Day(first.checked_sub_months(Months::new(1)).unwrap_or(NaiveDate::MIN)))
+    }
+
+    /// Its first day.
+    pub fn first_day(self) -> Day {
+        self.0
+    }
+
+    /// Its last day.
+    pub fn last_day(self) -> Day {
+        let Day(after) = self.next().0;
+        Day(after.pred_opt().unwrap_or(NaiveDate::MAX))
     }
 }
 

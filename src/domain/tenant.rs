@@ -2,10 +2,12 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use chrono_tz::Tz;
 use thiserror::Error;
 
 use super::{
     Flags, KeptFeature, KeptLimit, KeptTerms, LimitOverride, TenantId, TenantStatus,
+    calendar::{ZoneFrom, Zones},
     limits::MAX_TENANT_NAME_CHARS,
 };
 
@@ -41,6 +43,8 @@ pub struct OwnTerms {
     /// What it keeps of its plan from before that was changed; `None`: nothing, as most tenants that
     /// have flags.
     pub kept: Option<Box<KeptTerms>>,
+    /// The time zones that it has instead of that of the servers, ordered by month.
+    pub zones: Arc<[ZoneFrom]>,
 }
 
 impl OwnTerms {
@@ -60,6 +64,14 @@ impl Tenant {
     /// What it keeps about the limit with this key.
     pub fn kept_limit(&self, key: &str) -> Option<&KeptLimit> {
         self.kept()?.limit(key)
+    }
+
+    /// The time zones of its months, where the servers have this one.
+    pub fn zones(&self, servers: Tz) -> Zones {
+        match &self.own {
+            Some(own) => Zones::new(servers, Arc::clone(&own.zones)),
+            None => servers.into(),
+        }
     }
 
     /// What it keeps of its plan, if anything. Who has no plan keeps nothing.

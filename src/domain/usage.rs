@@ -8,7 +8,6 @@ mod sums;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use thiserror::Error;
 
 pub use self::{
@@ -19,7 +18,7 @@ pub use self::{
 };
 use super::{
     LimitKind, TenantId,
-    calendar::{Day, Month},
+    calendar::{Month, Zones},
     limits::MAX_USAGE_KEY_BYTES,
 };
 
@@ -33,19 +32,19 @@ pub enum Period {
 }
 
 impl Period {
-    /// The period of an instant.
-    pub fn at(kind: LimitKind, instant: DateTime<Utc>, zone: Tz) -> Self {
+    /// The period of an instant, of a tenant with these time zones.
+    pub fn at(kind: LimitKind, instant: DateTime<Utc>, zones: &Zones) -> Self {
         match kind {
             LimitKind::Level => Self::Level,
-            LimitKind::Monthly => Self::Month(Month::at(instant, zone)),
+            LimitKind::Monthly => Self::Month(zones.month_at(instant)),
         }
     }
 
     /// When it ends, and another begins; `None`: never.
-    pub fn end(self, zone: Tz) -> Option<DateTime<Utc>> {
+    pub fn end(self, zones: &Zones) -> Option<DateTime<Utc>> {
         match self {
             Self::Level => None,
-            Self::Month(month) => Some(month.next().start(zone)),
+            Self::Month(month) => Some(zones.month_end(month)),
         }
     }
 }
@@ -140,11 +139,11 @@ pub struct UsedAt {
 }
 
 impl UsedAt {
-    /// An instant, in the time zone of the servers.
-    pub fn new(kind: LimitKind, at: DateTime<Utc>, zone: Tz) -> Self {
+    /// An instant, of a tenant with these time zones.
+    pub fn new(kind: LimitKind, at: DateTime<Utc>, zones: &Zones) -> Self {
         let day = match kind {
             LimitKind::Level => String::new(),
-            LimitKind::Monthly => Day::at(at, zone).to_string(),
+            LimitKind::Monthly => zones.day_at(at).to_string(),
         };
         Self { at, day: day.into() }
     }

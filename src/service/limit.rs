@@ -12,8 +12,8 @@ use super::{
 use crate::{
     cache::{Known, LoadError},
     domain::{
-        Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, MeterId, Period, Wanted,
-        check_limit,
+        Catalogue, Facts, LimitDecision, LimitEnforcement, LimitKind, LimitReason, MeterId, Period,
+        Wanted, check_limit,
     },
 };
 
@@ -105,13 +105,17 @@ impl Api {
     ) -> Result<(LimitQuery<'a>, Option<Counted>), RequestError> {
         let key = query.limit.key;
         let Some((kind, _)) = self.kind_of(key, asked.now).await? else { return Ok((query, None)) };
-        let period = Period::at(kind, asked.instant(), self.zone);
+        let zones = match kind {
+            LimitKind::Level => self.zone.into(),
+            LimitKind::Monthly => self.zones_of(&self.ask(query.tenant, asked).await?),
+        };
+        let period = Period::at(kind, asked.instant(), &zones);
         let meter = MeterId { tenant: query.tenant.tenant, meter: key.into() };
         let counter = self.usage.counter(&(meter, period.to_string().into())).await;
         let counter = counter.map_err(LoadError::Store)?;
         let wanted = Wanted { observed: counter.taken(), ..query.limit.wanted };
         let limit = NamedLimit { wanted, ..query.limit };
-        let (held, resets_at) = (counter.held, period.end(self.zone));
+        let (held, resets_at) = (counter.held, period.end(&zones));
         let counted = Counted { held, at: asked.now, resets_at };
         Ok((LimitQuery { limit, ..query }, Some(counted)))
     }

@@ -16,10 +16,11 @@ pub(super) use self::{
 };
 use super::{Api, check::TenantQuery, error::RequestError};
 use crate::{
-    cache::LoadError,
+    cache::{Known, LoadError},
     domain::{
         Catalogue, Counter, LimitDecision, LimitEnforcement, LimitInForce, LimitKind, LimitReason,
-        LimitSaid, MeterId, Period, Reason, Reservation, Reserved, UsageKey, UsedAt, Wanted, check,
+        LimitSaid, MeterId, Period, Reason, Reservation, Reserved, UsageKey, UsedAt, Wanted,
+        calendar::Zones, check,
     },
     store::{
         ReconcileRequest, Reconciled, StoreError, UsageAnswer, UsageOp, UsageOutcome, UsageRequest,
@@ -98,6 +99,8 @@ struct Meter<'a> {
     /// What is said about the limit, as far as is known.
     said: LimitSaid,
     period: Period,
+    /// Those of the tenant; of a level it does not matter which.
+    zones: Zones,
     now: DateTime<Utc>,
 }
 
@@ -118,7 +121,7 @@ impl Api {
             hold_until: hold.map(|hold| meter.now + hold),
             partial: query.partial,
             module: meter.module.clone(),
-            used_at: UsedAt::new(meter.kind, meter.now, self.zone),
+            used_at: UsedAt::new(meter.kind, meter.now, &meter.zones),
         };
         let is_enforced = self.limits == LimitEnforcement::On;
         let op = UsageOp::Reserve { reservation, is_enforced, expected: meter.said };
@@ -246,9 +249,18 @@ impl Api {
                 ..self.denied_state(key, Reason::TenantNotFound)
             }));
         };
-        let period = Period::at(kind, now, self.zone);
+        let zones = match kind {
+            LimitKind::Level => self.zone.into(),
+            LimitKind::Monthly => self.zones_of(&self.cache.get(query.tenant, now).await?),
+        };
+        let period = Period::at(kind, now, &zones);
         let (module, said) = ("".into(), LimitSaid::default());
-        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, module, said, period, now }))
+        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, module, said, period, zones, now }))
+    }
+
+    /// The time zones of a tenant. Of one that there is not it does not matter which.
+    pub(super) fn zones_of(&self, known: &Known) -> Zones {
+        known.facts.as_ref().map_or(self.zone.into(), |facts| facts.tenant.zones(self.zone))
     }
 
     /// What a limit counts, and the catalogue that says so; `None`: there is no such limit.
@@ -323,7 +335,7 @@ impl Api {
             plan_slugs: meter.catalogue.plans_for_limit(&decision, own_plan, meter.key, wanted),
             limit: decision.in_force,
             enforcement: self.limits,
-            resets_at: meter.period.end(self.zone),
+            resets_at: meter.period.end(&meter.zones),
             denial: None,
         }
     }

@@ -139,6 +139,7 @@ mod tests {
             "kf",
             "kl",
             "kt",
+            "z",
         ] {
             let scan = format!("SCAN {table}");
             assert!(

@@ -159,8 +159,10 @@ async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
         .filter(tenant_subscriptions::Column::TenantId.eq(id))
         .exec(db)
         .await?;
-    let overrides = "DELETE FROM entitlement_limit_overrides WHERE tenant_id = $1";
-    txn.execute_with(overrides, [id.into()]).await?;
+    for table in ["entitlement_limit_overrides", "entitlement_time_zones"] {
+        let sql = format!("DELETE FROM {table} WHERE tenant_id = $1");
+        txn.execute_with(sql, [id.into()]).await?;
+    }
     kept::forget(txn, locked.id).await?;
     usage::forget_tenant(txn, locked.id).await?;
     tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;

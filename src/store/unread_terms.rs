@@ -10,9 +10,9 @@ use super::{
     dialect::Dialect,
     tenant::own::{self, setting},
 };
-use crate::domain::{Catalogue, FlagName, Setting, ValueType};
+use crate::domain::{Catalogue, FlagName, Setting, ValueType, calendar::parse_zone};
 
-/// Flags with a value that are looked at, at most, and as many that are kept of a plan.
+/// Flags with a value that are looked at, at most, and as many that are kept of a plan, and time zones.
 const MAX_ROWS: usize = 100_000;
 
 const FLAGS: &str = "feature_flags.config";
@@ -40,6 +40,7 @@ impl fmt::Display for UnreadTerm {
 const OFF: &str = "the value is not of the type that is defined, so the feature is off";
 const UNDEFINED: &str = "there is no such feature, so it counts for nothing";
 const NEGATIVE: &str = "it is negative, and counts as 0";
+const NO_ZONE: &str = "there is no such time zone, so the one before it holds on";
 
 impl Store {
     /// The rows about features and limits that cannot be read as they are, by this catalogue.
@@ -57,6 +58,16 @@ impl Store {
         for (place, sql) in [(FLAGS, flags(dialect)), (KEPT, kept(dialect))] {
             for row in self.primary.sql(sql, []).await? {
                 unread.extend(self.unread_value(place, &row, catalogue)?);
+            }
+        }
+        for row in self.primary.sql(time_zones(), []).await? {
+            if parse_zone(&text(&row, "zone")?).is_err() {
+                unread.push(UnreadTerm {
+                    place: "entitlement_time_zones.zone",
+                    whose: format!("the tenant {}", text(&row, "subdomain")?),
+                    about: text(&row, "from_month")?,
+                    consequence: NO_ZONE,
+                });
             }
         }
         Ok(unread)
@@ -144,6 +155,16 @@ fn kept(dialect: Dialect) -> String {
          FROM entitlement_kept_features k JOIN tenants t ON t.id = k.tenant_id AND t.plan_id = k.plan_id
          JOIN modules m ON m.id = k.module_id WHERE k.enabled AND {value} IS NOT NULL
          ORDER BY k.tenant_id, m.code, k.key LIMIT {MAX_ROWS}"
+    )
+}
+
+/// The names of time zones. There are few, and each is read once.
+fn time_zones() -> String {
+    format!(
+        "SELECT COALESCE(CAST(t.subdomain AS text), '') AS subdomain, CAST(z.from_month AS text) AS from_month,
+                CAST(z.zone AS text) AS zone
+         FROM entitlement_time_zones z JOIN tenants t ON t.id = z.tenant_id
+         WHERE z.zone <> '' ORDER BY z.tenant_id, z.from_month LIMIT {MAX_ROWS}"
     )
 }
 

@@ -18,6 +18,7 @@ mod rows;
 mod show;
 mod sqlite;
 mod tenants_own;
+mod zones;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ pub use self::{
     report::{Reported, ReportedDay},
     show::{CountedKey, TenantUsage},
     tenants_own::ByQuery,
+    zones::ZonesOfTenants,
 };
 use self::{found::Found, producer::Standing, rows::Rows};
 use super::{Store, StoreError, ask::Ask};

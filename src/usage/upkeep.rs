@@ -31,7 +31,7 @@ impl Usage {
     }
 
     /// Counts what the ERP's own transactions have logged, but for what counts with a meter that
-    /// somebody else has locked: that waits for the next time.
+    /// somebody else has locked: that waits for the next time. `zone` is that of the servers.
     pub async fn fold_log(&self, catalogue: &Catalogue, zone: Tz) -> Result<(), StoreError> {
         let (inner, mut busy) = (&self.0, BTreeSet::new());
         loop {
@@ -51,7 +51,7 @@ impl Usage {
         }
     }
 
-    /// Writes the days that have changed where the ERP's reports read them.
+    /// Writes the days that have changed where the ERP's reports read them. `zone` is that of the servers.
     pub async fn report(&self, zone: Tz) -> Result<(), StoreError> {
         let mut last: Option<ReportedDay> = None;
         loop {
@@ -71,12 +71,12 @@ impl Usage {
     }
 
     /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.
-    pub async fn keep(&self, zone: Tz) -> Result<(), StoreError> {
+    pub async fn keep(&self) -> Result<(), StoreError> {
         let inner = &self.0;
-        if let Err(error) = self.forget(zone).await {
+        if let Err(error) = self.forget().await {
             tracing::warn!(%error, "usage that is not needed any more was not forgotten: {error}");
         }
-        let wrong = inner.store.verify_usage(inner.clock.now(), zone).await?;
+        let wrong = inner.store.verify_usage(inner.clock.now()).await?;
         inner.wrong.store(wrong.len(), Ordering::Relaxed);
         if let Some(WrongCounter { tenant, meter, period, .. }) = wrong.first() {
             tracing::error!(
@@ -90,9 +90,9 @@ impl Usage {
         Ok(())
     }
 
-    async fn forget(&self, zone: Tz) -> Result<(), StoreError> {
+    async fn forget(&self) -> Result<(), StoreError> {
         let inner = &self.0;
-        while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
+        while inner.store.forget_usage_keys(inner.clock.now()).await? {
             // Others have work to do as well.
             sleep(BETWEEN_STEPS).await;
         }

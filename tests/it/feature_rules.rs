@@ -144,6 +144,7 @@ impl Case {
             flags: Flags::of(self.rows.clone()),
             overrides: self.overrides.clone().into(),
             kept: Some(Box::new(self.kept_terms())),
+            ..OwnTerms::default()
         };
         let tenant = Tenant {
             id: Uuid::nil().into(),

@@ -130,7 +130,10 @@ fn facts(case: &Value) -> Option<Facts> {
         database_schema: "".into(),
         status: TenantStatus::of(text(&tenant["status"])),
         plan_slug: tenant["plan"].as_str().map(Into::into),
-        own: Some(OwnTerms { flags, overrides: overrides.into(), kept: None }.into()),
+        own: Some(
+            OwnTerms { flags, overrides: overrides.into(), kept: None, ..OwnTerms::default() }
+                .into(),
+        ),
     };
     let row = |row: &Value| Subscription {
         id: text(&row["id"]).parse().unwrap(),

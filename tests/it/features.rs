@@ -295,6 +295,16 @@ async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
         database.keep_feature(1, "good", "true", "'\"four\"'").await;
         database.keep_feature(1, "default", "true", "'4'").await;
         database.execute("UPDATE plans SET max_users = -1 WHERE slug = 'enterprise'").await;
+        for (month, zone) in
+            [("2026-11", "Mars/Phobos"), ("2026-12", "Asia/Kolkata"), ("2027-01", "")]
+        {
+            let tenant = database.uuid(&id(1));
+            database
+                .execute(&format!(
+                    "INSERT INTO entitlement_time_zones VALUES ({tenant}, '{month}', '{zone}')"
+                ))
+                .await;
+        }
         let status = process::run(&["migrate", "--status", "--database-url", &database.url]);
         let told = String::from_utf8(status.stdout).unwrap();
         let unread: Vec<&str> =
@@ -313,6 +323,7 @@ async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
                 &format!(
                     "entitlement_kept_features.value of the tenant tenant-1 for finance/good: {off}"
                 ),
+                "entitlement_time_zones.zone of the tenant tenant-1 for 2026-11: there is no such time zone, so the one before it holds on",
             ]
         );
     }

@@ -22,6 +22,7 @@ mod cache_news;
 mod cache_queue;
 mod cache_revalidate;
 mod cache_standing;
+mod calendar_rules;
 mod callers;
 mod change_log;
 mod check;

@@ -294,20 +294,19 @@ on_both! {
             assert!(reserve(&mut client, request).await.granted);
         }
         let store = open(&server.database).await;
-        let zone = chrono_tz::UTC;
         let keys = async || number(&server.database, "SELECT count(*) FROM entitlement_usage_keys").await;
-        // A day more than 35 days after November.
-        let last: DateTime<Utc> = "2027-01-05T23:59:59Z".parse().unwrap();
-        assert!(!store.forget_usage_keys(last, zone).await.unwrap());
+        // A day more than 35 days after November, and 26 hours more: then it is over in all time zones.
+        let last: DateTime<Utc> = "2027-01-07T01:59:59Z".parse().unwrap();
+        assert!(!store.forget_usage_keys(last).await.unwrap());
         assert_eq!(keys().await, 3);
         let after = last + TimeDelta::seconds(1);
-        store.forget_usage_keys(after, zone).await.unwrap();
+        store.forget_usage_keys(after).await.unwrap();
         assert_eq!(keys().await, 2, "who is a user is never forgotten");
-        assert!(store.verify_usage(after, zone).await.unwrap().is_empty());
+        assert!(store.verify_usage(after).await.unwrap().is_empty());
         assert_eq!(release(&mut client, USERS, "ann").await.released_amount, 1);
-        store.forget_usage_keys(NOW + TimeDelta::days(36), zone).await.unwrap();
+        store.forget_usage_keys(NOW + TimeDelta::days(36)).await.unwrap();
         assert_eq!(keys().await, 2);
-        store.forget_usage_keys(NOW + TimeDelta::days(37), zone).await.unwrap();
+        store.forget_usage_keys(NOW + TimeDelta::days(37)).await.unwrap();
         assert_eq!(keys().await, 1);
     }
 }
@@ -493,9 +492,9 @@ async fn what_is_counted_again_while_it_is_being_forgotten_stays() {
     counting.execute_unprepared(again).await.unwrap();
     let later = NOW + TimeDelta::days(75);
     // It is left for the next time, and nobody is waited for.
-    assert!(!store.forget_usage_keys(later, chrono_tz::UTC).await.unwrap());
+    assert!(!store.forget_usage_keys(later).await.unwrap());
     counting.commit().await.unwrap();
-    assert!(!store.forget_usage_keys(later, chrono_tz::UTC).await.unwrap());
+    assert!(!store.forget_usage_keys(later).await.unwrap());
     let keys = "SELECT count(*) FROM entitlement_usage_keys";
     assert_eq!(number(&database, keys).await, 1);
 }

@@ -334,7 +334,7 @@ on_both! {
                 run.step().await;
             }
             server.database.verify_usage().await;
-            let wrong = open(&server.database).await.verify_usage(NOW, chrono_tz::UTC).await.unwrap();
+            let wrong = open(&server.database).await.verify_usage(NOW).await.unwrap();
             assert!(wrong.is_empty(), "{}: {wrong:?}", run.place());
             seen.append(&mut run.seen);
         }

@@ -42,7 +42,7 @@ pub(super) fn functions() -> String {
 }
 
 /// The functions that the ERP's writers run with the rights of the owner.
-pub(crate) const DEFINERS: [&str; 14] = [
+pub(crate) const DEFINERS: [&str; 15] = [
     "entitlement_tenants_changed",
     "entitlement_tenant_subscriptions_changed",
     "entitlement_feature_flags_changed",
@@ -51,6 +51,7 @@ pub(crate) const DEFINERS: [&str; 14] = [
     "entitlement_limit_overrides_changed",
     "entitlement_kept_features_changed",
     "entitlement_kept_limits_changed",
+    "entitlement_time_zones_changed",
     "entitlement_features_changed",
     "entitlement_plan_features_changed",
     "entitlement_limits_changed",

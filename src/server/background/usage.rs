@@ -57,7 +57,7 @@ async fn report(api: &Api) -> Infallible {
 async fn keep(api: &Api) -> Infallible {
     loop {
         sleep(jittered(KEEP)).await;
-        if let Err(error) = api.usage.keep(api.zone).await {
+        if let Err(error) = api.usage.keep().await {
             tracing::warn!(%error, "usage counters were not compared with their keys: {error}");
         }
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Found;
 use crate::{
-    domain::{Catalogue, Counter, MeterId, Period},
+    domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding},
     service::{
         Api,
         cache_hint::AskedTime,
@@ -49,6 +49,8 @@ pub(in crate::service) struct UsageEvidence {
     pub(in crate::service) counter: Counter,
     pub(in crate::service) period: Period,
     pub(in crate::service) resets_at: Option<DateTime<Utc>>,
+    /// In which time zone the month is counted, and what is to come; `None`: a level.
+    pub(in crate::service) zones: Option<ZoneStanding>,
     pub(in crate::service) keys: Vec<CountedKey>,
     /// What this server has refused last.
     pub(in crate::service) refusals: Vec<Refusal>,
@@ -85,18 +87,27 @@ impl Api {
         let key = query.limit.key;
         let kind = catalogue.definitions().limit(key)?.kind;
         let read = self.store.tenant_usage(&query.tenant, Some(key), asked.now).await;
-        let TenantUsage { counters, keys } = read
+        let TenantUsage { counters, keys, .. } = read
             .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
             .ok()??;
-        let tenant = found?.facts.tenant.id;
+        let tenant = &found?.facts.tenant;
+        let (tenant, zones) = (tenant.id, tenant.zones(self.zone));
         let refusals = self.usage.refusals(&MeterId { tenant, meter: key.into() });
         if counters.is_empty() && refusals.is_empty() {
             return None;
         }
-        let period = Period::at(kind, asked.instant(), self.zone);
+        let period = Period::at(kind, asked.instant(), &zones);
         let stored = period.to_string();
         let of_period = counters.iter().find(|((_, period), _)| **period == *stored);
         let counter = of_period.map(|(_, counter)| *counter).unwrap_or_default();
-        Some(UsageEvidence { counter, period, resets_at: period.end(self.zone), keys, refusals })
+        let is_monthly = period != Period::Level;
+        Some(UsageEvidence {
+            counter,
+            period,
+            resets_at: period.end(&zones),
+            zones: is_monthly.then(|| zones.standing(asked.instant())),
+            keys,
+            refusals,
+        })
     }
 }

@@ -61,7 +61,7 @@ impl Api {
             return Err(RequestError::NotMonthly);
         }
         let asked_until = meter.now + TimeDelta::from_std(query.ttl).unwrap_or_default();
-        let end = meter.period.end(self.zone);
+        let end = meter.period.end(&meter.zones);
         let request = LeaseRequest {
             key: query.key,
             wanted: query.wanted,
@@ -69,7 +69,7 @@ impl Api {
             holder: query.holder.as_str().into(),
             unsettled: query.unsettled,
             module: meter.module.clone(),
-            used_at: UsedAt::new(meter.kind, meter.now, self.zone),
+            used_at: UsedAt::new(meter.kind, meter.now, &meter.zones),
         };
         let is_enforced = self.limits == LimitEnforcement::On;
         let answer =

@@ -1,9 +1,15 @@
 //! RecordUsage.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
-    domain::{Catalogue, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey, UsedAt},
+    domain::{
+        Catalogue, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey, UsedAt,
+        calendar::Zones,
+    },
     observability::metrics::label,
     security::callers::CallerService,
     service::{
@@ -119,10 +125,11 @@ impl Recorder {
         let caller = CallerIdentity::new(caller.as_deref(), None);
         let now = api.clock.now();
         let catalogue = api.catalogue_for(&query, now).await?;
+        let zones = api.zones_for(&query, now).await?;
         let (mut outcomes, mut requests) = (Vec::new(), Vec::new());
         for event in query.events {
             let judged = event.ok_or(EventOutcome::Invalid);
-            match judged.and_then(|event| api.judge_event(caller, &catalogue, event, now)) {
+            match judged.and_then(|event| api.judge_event(caller, &catalogue, &zones, event, now)) {
                 Ok(request) => {
                     requests.push(request);
                     outcomes.push(None);
@@ -163,11 +170,34 @@ impl Api {
         Ok(self.cache.catalogue_that(knows, now).await?)
     }
 
+    /// The time zones of the tenants that a message names. What is held of a tenant will do, however
+    /// old it is: no month that has begun gets another zone.
+    async fn zones_for(
+        &self,
+        query: &RecordQuery,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<TenantId, Zones>, RequestError> {
+        let tenants: BTreeSet<TenantId> =
+            query.events.iter().flatten().map(|it| it.tenant).collect();
+        let (mut zones, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        for tenant in tenants {
+            match self.cache.peek(tenant, now, |facts| Some(facts.tenant.zones(self.zone))) {
+                Some(held) => _ = zones.insert(tenant, held),
+                None => _ = unknown.insert(tenant),
+            }
+        }
+        let read = self.store.zones_of_tenants(&unknown, self.zone).await;
+        let read = read.map_err(UsageError::Store)?;
+        zones.extend(unknown.into_iter().map(|tenant| (tenant, read.of(tenant))));
+        Ok(zones)
+    }
+
     /// What is to be counted of an event, or why nothing is.
     fn judge_event(
         &self,
         caller: CallerIdentity<'_>,
         catalogue: &Catalogue,
+        zones: &BTreeMap<TenantId, Zones>,
         event: EventQuery,
         now: DateTime<Utc>,
     ) -> Result<UsageRequest, EventOutcome> {
@@ -186,8 +216,9 @@ impl Api {
         } else if at < now - self.accept_late {
             return Err(EventOutcome::TooLate);
         }
+        let Some(zones) = zones.get(&event.tenant) else { return Err(EventOutcome::UnknownTenant) };
         let meter = MeterId { tenant: event.tenant, meter: event.meter.into() };
-        let period = Period::at(LimitKind::Monthly, at, self.zone).to_string();
+        let period = Period::at(LimitKind::Monthly, at, zones).to_string();
         let module = catalogue.code_of_now(&event.module).into();
         Ok(UsageRequest {
             counter: (meter, period.into()),
@@ -197,7 +228,7 @@ impl Api {
                 amount: event.amount,
                 corrects: event.corrects,
                 module,
-                used_at: UsedAt::new(LimitKind::Monthly, at, self.zone),
+                used_at: UsedAt::new(LimitKind::Monthly, at, zones),
             }),
         })
     }

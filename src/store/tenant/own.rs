@@ -1,5 +1,5 @@
-//! What a tenant has of its own beside what its plan says now: flags, limits of its own, and what it
-//! keeps of its plan from before that was changed.
+//! What a tenant has of its own beside what its plan says now: flags, limits of its own, what it keeps
+//! of its plan from before that was changed, and time zones.
 //!
 //! They travel in one more row of the statement that reads the tenant, and only where it has any: a
 //! row for each flag would repeat the tenant's columns, or leave them NULL, which takes as long to
@@ -19,6 +19,7 @@ use crate::{
     domain::{
         FlagName, FlagRow, Flags, KeptAt, KeptFeature, KeptLimit, KeptTerms, LimitOverride,
         OwnTerms, PlanFeature, Setting,
+        calendar::{Month, ZoneFrom, parse_zone},
     },
     store::{StoreError, dialect::Dialect, instant, row::ReadContext},
 };
@@ -26,8 +27,9 @@ use crate::{
 /// Maximum length of a feature's value that is read, in characters of JSON.
 pub(in crate::store) const MAX_SETTING_CHARS: usize = 4_096;
 
-/// The columns that follow all others: the flags, the limits, and what is kept about either.
-const COLUMNS: [&str; 4] = ["own_flags", "own_limits", "kept_features", "kept_limits"];
+/// The columns that follow all others: the flags, the limits, what is kept about either, and the time
+/// zones.
+const COLUMNS: [&str; 5] = ["own_flags", "own_limits", "kept_features", "kept_limits", "own_zones"];
 
 /// The columns by their names.
 pub(in crate::store) fn columns() -> String {
@@ -55,7 +57,7 @@ pub(in crate::store) enum Detail {
 
 /// The columns, for the tenant that `is_tenant` is a condition on: `= $1`.
 pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
-    let [flags, limits, kept_features, kept_limits] = COLUMNS;
+    let [flags, limits, kept_features, kept_limits, zones] = COLUMNS;
     let mut flag = vec![
         // A former code counts as the module's present one.
         format!(
@@ -82,6 +84,7 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
         dialect.micros("kf.kept_at"),
     ];
     let kept_limit = [dialect.text("kl.key"), "kl.value".to_owned(), dialect.micros("kl.kept_at")];
+    let zone = [dialect.text("z.from_month"), dialect.text("z.zone")];
     // What is kept of another plan counts for nothing.
     format!(
         "(SELECT {} FROM feature_flags f WHERE f.tenant_id {is_tenant}) AS {flags}, \
@@ -89,11 +92,13 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
          (SELECT {} FROM entitlement_kept_features kf JOIN tenants kt ON kt.id = kf.tenant_id AND kt.plan_id = kf.plan_id \
           JOIN modules km ON km.id = kf.module_id WHERE kf.tenant_id {is_tenant}) AS {kept_features}, \
          (SELECT {} FROM entitlement_kept_limits kl JOIN tenants kt ON kt.id = kl.tenant_id AND kt.plan_id = kl.plan_id \
-          WHERE kl.tenant_id {is_tenant}) AS {kept_limits}",
+          WHERE kl.tenant_id {is_tenant}) AS {kept_limits}, \
+         (SELECT {} FROM entitlement_time_zones z WHERE z.tenant_id {is_tenant}) AS {zones}",
         dialect.json_rows(&flag.join(", ")),
         dialect.json_rows(&limit.join(", ")),
         dialect.json_rows(&kept_feature.join(", ")),
         dialect.json_rows(&kept_limit.join(", ")),
+        dialect.json_rows(&zone.join(", ")),
     )
 }
 
@@ -148,6 +153,10 @@ struct KeptFeatureText(String, String, Json, Option<String>, Json);
 #[derive(Deserialize)]
 struct KeptLimitText(String, Option<i64>, Json);
 
+/// From which month on, and the name of the zone.
+#[derive(Deserialize)]
+struct ZoneText(String, String);
+
 /// What this row says of it, if anything, and in which words, where these were asked for.
 pub(super) fn read(
     row: &QueryResult,
@@ -160,7 +169,8 @@ pub(super) fn read(
     if texts.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let [flags, limits, kept_features, kept_limits] = texts.each_ref().map(Option::as_deref);
+    let [flags, limits, kept_features, kept_limits, own_zones] =
+        texts.each_ref().map(Option::as_deref);
     let flags: Vec<FlagText> = rows(flags, "feature_flags", context)?;
     let limits: Vec<LimitText> = rows(limits, "entitlement_limit_overrides", context)?;
     let mut evidence = OwnEvidence {
@@ -175,6 +185,7 @@ pub(super) fn read(
         flags: Flags::of(flags),
         overrides: overrides.into(),
         kept: kept(kept_features, kept_limits, context)?,
+        zones: zones(own_zones, context)?,
     };
     Ok(Some((Box::new(terms), evidence)))
 }
@@ -193,6 +204,28 @@ fn kept(
     let features = features.iter().map(|text| kept_feature(text, context)).collect();
     let limits = limits.iter().map(|text| kept_limit(text, context)).collect();
     Ok(Some(Box::new(KeptTerms::new(features, limits))))
+}
+
+/// The time zones, by month. A name that is none is left out: the zone before it holds on.
+fn zones(text: Option<&str>, context: &ReadContext) -> Result<Arc<[ZoneFrom]>, StoreError> {
+    let rows: Vec<ZoneText> = rows(text, "entitlement_time_zones", context)?;
+    let mut zones: Vec<ZoneFrom> =
+        rows.iter().filter_map(|ZoneText(from, zone)| zone_from(from, zone, context)).collect();
+    zones.sort_unstable_by_key(|zone| zone.from);
+    Ok(zones.into())
+}
+
+/// A row of `entitlement_time_zones`; `None`: it cannot be read.
+pub(in crate::store) fn zone_from(
+    from: &str,
+    zone: &str,
+    context: &ReadContext,
+) -> Option<ZoneFrom> {
+    let read = Month::parse(from).zip(parse_zone(zone).ok());
+    if read.is_none() {
+        context.warnings.warn("entitlement_time_zones.zone", zone, "the row is left out");
+    }
+    read.map(|(from, zone)| ZoneFrom { from, zone })
 }
 
 fn kept_feature(

@@ -2,18 +2,21 @@
 //! counter is the sum of its keys.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use sea_orm::{Statement, prelude::Uuid};
 
 use super::LOCK_WAIT;
 use crate::{
-    domain::{LimitKind, Period, TenantId},
+    domain::{TenantId, calendar::Month},
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
 };
 
 /// How long keys of a month are kept after it, released keys of levels after that, and producers that
 /// are not heard of: for longer than anything is accepted, by whichever clock.
 const KEPT: TimeDelta = TimeDelta::days(36);
+
+/// By how much the clock of any zone is behind that of the servers at most, and a little more: a month
+/// that is over everywhere is over for each tenant.
+const FARTHEST_BEHIND: TimeDelta = TimeDelta::hours(26);
 
 /// How long it is known what was used in each quarter of an hour.
 const QUARTERS_KEPT: TimeDelta = TimeDelta::days(90);
@@ -44,12 +47,8 @@ pub struct WrongCounter {
 impl Store {
     /// The counters that are not the sums of their keys, a thousand at most. Of months whose keys are
     /// forgotten by now nothing is said.
-    pub async fn verify_usage(
-        &self,
-        now: DateTime<Utc>,
-        zone: Tz,
-    ) -> Result<Vec<WrongCounter>, StoreError> {
-        let sql = format!("{} ORDER BY 1, 2, 3 LIMIT {MOST_NAMED}", verify(&oldest(now, zone)));
+    pub async fn verify_usage(&self, now: DateTime<Utc>) -> Result<Vec<WrongCounter>, StoreError> {
+        let sql = format!("{} ORDER BY 1, 2, 3 LIMIT {MOST_NAMED}", verify(&oldest(now)));
         let visit = self.primary.visit().await?;
         if visit.dialect() == Dialect::Postgres {
             // It reads every key, and nobody waits for it.
@@ -71,11 +70,7 @@ impl Store {
     }
 
     /// Forgets some of what is not needed any more. Is there more?
-    pub async fn forget_usage_keys(
-        &self,
-        now: DateTime<Utc>,
-        zone: Tz,
-    ) -> Result<bool, StoreError> {
+    pub async fn forget_usage_keys(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let dialect = self.writing.dialect();
         let instant = dialect.instant_of_micros(&dialect.parameter(1, "bigint"));
         let before = |kept: TimeDelta| [(now - kept).timestamp_micros().into()];
@@ -84,7 +79,7 @@ impl Store {
             // What corrects another key is forgotten with that.
             dialect.statement(
                 self.forget("keys", KEY, "period <> '' AND period < $1"),
-                [oldest(now, zone).into()],
+                [oldest(now).into()],
             ),
             dialect.statement(self.forget("keys", KEY, &released), before(KEPT)),
             dialect.statement(
@@ -171,9 +166,10 @@ pub fn verify(oldest: &str) -> String {
     )
 }
 
-/// The oldest month whose keys are kept.
-pub fn oldest(now: DateTime<Utc>, zone: Tz) -> String {
-    Period::at(LimitKind::Monthly, now - KEPT, zone).to_string()
+/// The oldest month whose keys are kept: of all tenants alike, whatever their zones, so that what is
+/// forgotten is what is not proven any more.
+pub fn oldest(now: DateTime<Utc>) -> String {
+    Month::at(now - KEPT - FARTHEST_BEHIND, chrono_tz::UTC).to_string()
 }
 
 /// Forgets all that a tenant has used.

@@ -9,10 +9,11 @@ use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
 use super::{
     Asked, LOCK_WAIT, UsageOp, UsageOutcome, UsageRequest, answers,
     rows::{Rows, Table, tenant, text},
+    zones::ZonesOfTenants,
 };
 use crate::{
     domain::{
-        Catalogue, Event, LimitKind, MeterId, Period, Recorded, UsageKey, UsedAt,
+        Catalogue, Event, LimitKind, MeterId, Period, Recorded, UsageKey, UsedAt, calendar::Zones,
         limits::MAX_USAGE_AGE,
     },
     store::{Store, StoreError, ask::Ask},
@@ -56,7 +57,7 @@ impl Store {
 
     /// Counts some of what has been logged, each row once, and deletes what is counted in the same
     /// transaction. What counts with one of the `busy` meters is left out. Names that the catalogue
-    /// does not know are looked up in the database.
+    /// does not know are looked up in the database. Tenants without a zone of their own have `zone`.
     pub async fn fold_usage_log(
         &self,
         known: &Catalogue,
@@ -74,9 +75,13 @@ impl Store {
             read = self.present_catalogue(now).await?;
             &read
         };
+        let tenants: BTreeSet<_> = entries.iter().map(|entry| entry.meter.tenant).collect();
+        let found =
+            if entries.is_empty() { Vec::new() } else { txn.query(rows.zones(&tenants)).await? };
+        let zones = ZonesOfTenants::read(&found, zone, &self.context)?;
         let (mut requests, mut ids, mut refused) = (Vec::new(), Vec::new(), Refusals::default());
         for entry in &entries {
-            match request(catalogue, entry, zone, now) {
+            match request(catalogue, entry, &zones.of(entry.meter.tenant), now) {
                 Ok(request) => {
                     requests.push(request);
                     ids.push(entry.id);
@@ -154,7 +159,7 @@ fn knows(catalogue: &Catalogue, entry: &Entry) -> bool {
 fn request(
     catalogue: &Catalogue,
     entry: &Entry,
-    zone: Tz,
+    zones: &Zones,
     now: DateTime<Utc>,
 ) -> Result<UsageRequest, &'static str> {
     let kind = catalogue.definitions().limit(&entry.meter.meter).map(|defined| defined.kind);
@@ -170,7 +175,7 @@ fn request(
         // Nobody knows any more what was counted then.
         return Err("too late");
     }
-    let period = Period::at(LimitKind::Monthly, at, zone).to_string();
+    let period = Period::at(LimitKind::Monthly, at, zones).to_string();
     Ok(UsageRequest {
         counter: (entry.meter.clone(), period.into()),
         kind: LimitKind::Monthly,
@@ -179,7 +184,7 @@ fn request(
             amount: entry.amount,
             corrects: None,
             module: catalogue.code_of_now(&entry.module).into(),
-            used_at: UsedAt::new(LimitKind::Monthly, at, zone),
+            used_at: UsedAt::new(LimitKind::Monthly, at, zones),
         }),
     })
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DbErr, QueryResult, Statement};
 
 use super::rows::{Rows, tenant, text};
 use crate::{
-    domain::{MeterId, calendar::Day, limits::MAX_USAGE_SPANS},
+    domain::{
+        MeterId,
+        calendar::{Day, Zones},
+        limits::MAX_USAGE_SPANS,
+    },
     store::{Store, StoreError, ask::Ask},
 };
 
@@ -70,25 +73,25 @@ struct Row<T> {
 
 impl Store {
     /// What was used, in order, without spans in which nothing was. One span more than may be asked
-    /// for says that there are more.
+    /// for says that there are more. Days and months are those of the tenant's time zones.
     pub async fn usage_spans(
         &self,
         asked: &UsageSpans,
-        zone: Tz,
+        zones: &Zones,
     ) -> Result<Vec<UsageSpan>, StoreError> {
         let rows = Rows::new(self.primary.dialect());
         match asked.granularity {
             Granularity::Quarter | Granularity::Hour => {
-                let found = self.primary.query(rows.quarters(asked, zone)).await?;
+                let found = self.primary.query(rows.quarters(asked, zones)).await?;
                 let found = found.iter().map(row::<i64>).collect::<Result<Vec<_>, DbErr>>()?;
-                Ok(by_time(found, asked.granularity, zone))
+                Ok(by_time(found, asked.granularity, zones))
             }
             Granularity::Day | Granularity::Month => {
-                let found = self.primary.query(rows.days(asked, zone)).await?;
+                let found = self.primary.query(rows.days(asked, zones)).await?;
                 let found = found.iter().map(row::<String>).collect::<Result<Vec<_>, DbErr>>()?;
                 Ok(found
                     .into_iter()
-                    .filter_map(|row| by_day(row, asked.granularity, zone))
+                    .filter_map(|row| by_day(row, asked.granularity, zones))
                     .collect())
             }
         }
@@ -96,23 +99,23 @@ impl Store {
 }
 
 impl Rows {
-    fn quarters(self, asked: &UsageSpans, zone: Tz) -> Statement {
+    fn quarters(self, asked: &UsageSpans, zones: &Zones) -> Statement {
         // Up to four of them are one hour.
         let most = 4 * MAX_USAGE_SPANS + 1;
         let span = self.dialect().micros("s.quarter");
-        let (start, length) =
-            (|at| span_of(at, asked.granularity, zone), length(asked.granularity));
         let last = asked.end - TimeDelta::microseconds(1);
-        let bounds = [start(asked.start), start(last) + length];
+        let [from, _] = span_of(asked.start, asked.granularity, zones);
+        let [_, to] = span_of(last, asked.granularity, zones);
+        let bounds = [from, to];
         let (from, to) = (self.instant_parameter(3), self.instant_parameter(4));
         let range = format!("s.quarter >= {from} AND s.quarter < {to}");
         let bounds = bounds.map(|at| at.timestamp_micros().into());
         self.sums("quarters", &span, &range, bounds, asked, most)
     }
 
-    fn days(self, asked: &UsageSpans, zone: Tz) -> Statement {
+    fn days(self, asked: &UsageSpans, zones: &Zones) -> Statement {
         let last = asked.end - TimeDelta::microseconds(1);
-        let [first, last] = [asked.start, last].map(|at| Day::at(at, zone));
+        let [first, last] = [asked.start, last].map(|at| zones.day_at(at));
         let (span, first, last) = match asked.granularity {
             Granularity::Month => (
                 "SUBSTR(s.day, 1, 7)",
@@ -164,27 +167,27 @@ fn row<T: sea_orm::TryGetable>(row: &QueryResult) -> Result<Row<T>, DbErr> {
 }
 
 /// The span of a day, or of a month, whose first day it is; `None` where somebody has stored no day.
-fn by_day(row: Row<String>, granularity: Granularity, zone: Tz) -> Option<UsageSpan> {
+fn by_day(row: Row<String>, granularity: Granularity, zones: &Zones) -> Option<UsageSpan> {
     let (start, end) = match granularity {
         Granularity::Month => {
             let month = Day::parse(&format!("{}-01", row.span))?.month();
-            (month.start(zone), month.next().start(zone))
+            (zones.month_start(month), zones.month_end(month))
         }
         _ => {
             let day = Day::parse(&row.span)?;
-            (day.start(zone), day.next().start(zone))
+            (zones.day_start(day), zones.day_start(day.next()))
         }
     };
     Some(span(start, end, row.module, row.numbers))
 }
 
 /// Quarters of an hour, as they are or joined to hours of the zone.
-fn by_time(rows: Vec<Row<i64>>, granularity: Granularity, zone: Tz) -> Vec<UsageSpan> {
-    let mut spans: BTreeMap<(DateTime<Utc>, String), [i64; 4]> = BTreeMap::new();
+fn by_time(rows: Vec<Row<i64>>, granularity: Granularity, zones: &Zones) -> Vec<UsageSpan> {
+    let mut spans: BTreeMap<([DateTime<Utc>; 2], String), [i64; 4]> = BTreeMap::new();
     for Row { span, module, numbers } in rows {
         let quarter = DateTime::from_timestamp_micros(span).unwrap_or_default();
-        let start = span_of(quarter, granularity, zone);
-        let [amount, events, late, recorded_at] = spans.entry((start, module)).or_default();
+        let bounds = span_of(quarter, granularity, zones);
+        let [amount, events, late, recorded_at] = spans.entry((bounds, module)).or_default();
         *amount += numbers[0];
         *events += numbers[1];
         *late += numbers[2];
@@ -192,28 +195,19 @@ fn by_time(rows: Vec<Row<i64>>, granularity: Granularity, zone: Tz) -> Vec<Usage
     }
     spans
         .into_iter()
-        .map(|((start, module), numbers)| span(start, start + length(granularity), module, numbers))
+        .map(|(([start, end], module), numbers)| span(start, end, module, numbers))
         .collect()
 }
 
-/// When the quarter of an hour began, or the hour that a clock of the zone shows.
-fn span_of(instant: DateTime<Utc>, granularity: Granularity, zone: Tz) -> DateTime<Utc> {
-    let offset = match granularity {
-        Granularity::Hour => {
-            zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()
-        }
-        _ => 0,
-    };
-    let shown = instant.timestamp() + i64::from(offset);
-    let start = instant.timestamp() - shown.rem_euclid(length(granularity).num_seconds());
-    DateTime::from_timestamp(start, 0).unwrap_or(instant)
-}
-
-fn length(granularity: Granularity) -> TimeDelta {
-    match granularity {
-        Granularity::Hour => TimeDelta::hours(1),
-        _ => TimeDelta::minutes(15),
+/// When the quarter of an hour begins and ends, or the hour that a clock of the zone shows.
+fn span_of(instant: DateTime<Utc>, granularity: Granularity, zones: &Zones) -> [DateTime<Utc>; 2] {
+    if granularity == Granularity::Hour {
+        return zones.hour_at(instant);
     }
+    let quarter = TimeDelta::minutes(15);
+    let start = instant.timestamp() - instant.timestamp().rem_euclid(quarter.num_seconds());
+    let start = DateTime::from_timestamp(start, 0).unwrap_or(instant);
+    [start, start + quarter]
 }
 
 fn span(

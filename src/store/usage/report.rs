@@ -1,5 +1,7 @@
 //! What the ERP's own reports read: a row of `usage_metrics` for each day of each meter and module.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
@@ -7,9 +9,10 @@ use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
 use super::{
     LOCK_WAIT,
     rows::{Rows, Table, text},
+    zones::ZonesOfTenants,
 };
 use crate::{
-    domain::calendar::Day,
+    domain::{TenantId, calendar::Day},
     store::{Store, StoreError, ask::Ask},
 };
 
@@ -48,7 +51,7 @@ impl Store {
     /// `after`. Rows that are not ours are left alone: ours have ids of their own.
     ///
     /// Nothing that counting needs is locked while the ERP's table is written. A day that changes
-    /// meanwhile is found again.
+    /// meanwhile is found again. It begins as in its tenant's zone, or where that has none in `zone`.
     pub async fn report_usage(
         &self,
         after: Option<&ReportedDay>,
@@ -58,12 +61,14 @@ impl Store {
         let found = self.primary.query(rows.unreported(after)).await?;
         let days = found.iter().map(day).collect::<Result<Vec<_>, DbErr>>()?;
         let last = days.last().cloned();
+        let tenants: BTreeSet<TenantId> = days.iter().map(|day| day.tenant.into()).collect();
+        let zones = &self.zones_of_tenants(&tenants, zone).await?;
         let mut reported = Reported { last, refused: 0, error: None };
-        match self.report(&days, zone).await {
+        match self.report(&days, zones).await {
             // One that the table does not take must not keep the others out.
             Err(StoreError::Rejected(_)) => {
                 for day in &days {
-                    if let Err(error) = self.report(std::slice::from_ref(day), zone).await {
+                    if let Err(error) = self.report(std::slice::from_ref(day), zones).await {
                         reported.refused += 1;
                         reported.error = Some(error);
                     }
@@ -74,12 +79,12 @@ impl Store {
         Ok(reported)
     }
 
-    async fn report(&self, days: &[ReportedDay], zone: Tz) -> Result<(), StoreError> {
+    async fn report(&self, days: &[ReportedDay], zones: &ZonesOfTenants) -> Result<(), StoreError> {
         if days.is_empty() {
             return Ok(());
         }
         let rows = Rows::new(self.writing.dialect());
-        self.writing.run_at_once(LOCK_WAIT, rows.write_metrics(days, zone)).await?;
+        self.writing.run_at_once(LOCK_WAIT, rows.write_metrics(days, zones)).await?;
         self.writing.run_at_once(LOCK_WAIT, rows.mark_reported(days)).await.map(drop)
     }
 }
@@ -102,7 +107,7 @@ impl Rows {
         self.dialect().statement(sql, values)
     }
 
-    fn write_metrics(self, days: &[ReportedDay], zone: Tz) -> Statement {
+    fn write_metrics(self, days: &[ReportedDay], zones: &ZonesOfTenants) -> Statement {
         let cells = days.iter().map(|day| {
             let module = (!day.module.is_empty()).then(|| day.module.clone());
             [
@@ -111,7 +116,7 @@ impl Rows {
                 module.into(),
                 text(&day.meter),
                 day.amount.min(MOST).into(),
-                day.start(zone).into(),
+                day.start(zones).into(),
             ]
         });
         let types = ["uuid", "uuid", "text", "text", "bigint", "timestamptz"];
@@ -149,8 +154,9 @@ impl ReportedDay {
         Uuid::new_v5(&NAMESPACE, format!("{tenant}\n{module}\n{meter}\n{day}").as_bytes())
     }
 
-    fn start(&self, zone: Tz) -> DateTime<Utc> {
-        Day::parse(&self.day).map(|day| day.start(zone)).unwrap_or_default()
+    fn start(&self, zones: &ZonesOfTenants) -> DateTime<Utc> {
+        let zones = zones.of(self.tenant.into());
+        Day::parse(&self.day).map(|day| zones.day_start(day)).unwrap_or_default()
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a tenant has used, for people.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 
 use super::rows::{self, Rows};
 use crate::{
-    domain::{Counter, CounterId, KeyRow},
+    domain::{Counter, CounterId, KeyRow, calendar::ZoneFrom},
     store::{Store, StoreError, TenantKey, ask::Ask},
 };
 
@@ -19,6 +21,8 @@ pub struct TenantUsage {
     pub counters: Vec<(CounterId, Counter)>,
     /// The keys of a meter that changed last, the newest first.
     pub keys: Vec<CountedKey>,
+    /// The time zones of its own, ordered by month.
+    pub zones: Arc<[ZoneFrom]>,
 }
 
 /// A key, for people.
@@ -50,6 +54,8 @@ impl Store {
     ) -> Result<Option<TenantUsage>, StoreError> {
         let Some(evidence) = self.read(tenant, now).await?.evidence else { return Ok(None) };
         let reader = Rows::new(self.primary.dialect());
+        let own = evidence.facts.tenant.own.as_ref();
+        let zones = own.map(|own| Arc::clone(&own.zones)).unwrap_or_default();
         let tenant = evidence.facts.tenant.id;
         let counters = self.primary.query(reader.counters_of(tenant, meter)).await?;
         let counters = counters.iter().map(rows::counter).collect::<Result<Vec<_>, DbErr>>()?;
@@ -68,6 +74,6 @@ impl Store {
                 found.iter().map(key).collect::<Result<_, DbErr>>()?
             }
         };
-        Ok(Some(TenantUsage { counters, keys }))
+        Ok(Some(TenantUsage { counters, keys, zones }))
     }
 }
