@@ -23,6 +23,7 @@ mod value;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 use thiserror::Error;
@@ -57,8 +58,8 @@ pub use self::{
     tenant::{
         ChangePlanArgs, DeleteArgs, DeleteFlagArgs, DisableArgs, EnableArgs, EndLimitArgs,
         HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs,
-        ReadArgs, SetFlagArgs, SetLimitArgs, SetStatusArgs, Switch, TenantAdminArgs, TenantCommand,
-        VerifyArgs,
+        ReadArgs, SetFlagArgs, SetLimitArgs, SetStatusArgs, SetTimeZoneArgs, ShowTenantArgs,
+        Switch, TenantAdminArgs, TenantCommand, VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
@@ -66,7 +67,7 @@ pub use self::{
         UsageArgs, UsageCommand, UsageExportArgs, UsageReconcileArgs, UsageShowArgs,
         UsageVerifyArgs,
     },
-    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, NightlyLevel, Span},
+    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, NightlyLevel, Span, TenantZone},
 };
 use crate::observability::telemetry::LogFormat;
 
@@ -195,6 +196,20 @@ pub struct CheckArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What everything takes that names months.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TimeZoneArgs {
+    /// The time zone of the servers, as for `serve`: that of tenants that have none of their own.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_TIME_ZONE",
+        value_name = "ZONE",
+        default_value = "UTC",
+        value_parser = value::time_zone
+    )]
+    pub time_zone: Tz,
 }
 
 /// A setting that cannot be used: which one, what was found, and what was expected.

@@ -51,7 +51,7 @@ pub use feature::{
 pub use feature_change::{
     AffectedTenants, CatalogueEdit, Edited, ExistingTenants, FeatureEntry, FeatureName,
     FeatureUpsert, LimitEntry, LimitUpsert, OwnEdit, OwnFlag, OwnLimit, PlanFeatureEdit,
-    PlanLimitEdit, TenantValue,
+    PlanLimitEdit, TenantValue, TimeZoneEdit,
 };
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};

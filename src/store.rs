@@ -81,7 +81,7 @@ pub use self::{
     feature_change::{
         FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
         OwnChanged, feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json,
-        limit_to_json, override_to_json,
+        limit_to_json, override_to_json, time_zone_to_json,
     },
     list::{ListOfTenants, ListedTenant, TenantFilter},
     load::{LoadTenant, Source},

@@ -491,6 +491,137 @@ impl LimitEnforcement {
         }
     }
 }
+/// A tenant's own flag for a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TenantFlag {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// Its own value. Absent: it has none, so that the plan gives it, or what the
+    /// tenant keeps of that, else the definition.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// What a tenant keeps of what its plan said about a feature before that was
+/// changed. It stands in the place of what the plan says now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeptFeature {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Was it on? Absent: the plan said nothing, so that the definition decides.
+    #[prost(bool, optional, tag = "3")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value. Absent: the plan had none, so that the definition gives it.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// When the plan was changed. Absent: what is stored cannot be read.
+    #[prost(message, optional, tag = "5")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a tenant keeps of what its plan allowed before that was changed. It
+/// stands in the place of what the plan allows now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimit {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// As in KeptFeature.
+    #[prost(message, optional, tag = "3")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a tenant has instead of the limit of its plan.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitOverride {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// When it ends. Absent: never.
+    #[prost(message, optional, tag = "3")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the tenant has it. May be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// In which time zone the months of a tenant's monthly limits are counted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantTimeZone {
+    /// The month of the instant that is judged.
+    #[prost(message, optional, tag = "1")]
+    pub present: ::core::option::Option<MonthTimeZone>,
+    /// The first month to come that another zone holds for. Absent: none is known.
+    /// The month before it is longer or shorter by the difference of the two.
+    #[prost(message, optional, tag = "2")]
+    pub next: ::core::option::Option<MonthTimeZone>,
+}
+/// A month, and its time zone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MonthTimeZone {
+    /// The month: "2026-12".
+    #[prost(string, tag = "1")]
+    pub month: ::prost::alloc::string::String,
+    /// When it begins: at midnight of its first day in its zone.
+    #[prost(message, optional, tag = "2")]
+    pub starts_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The zone, by its name in the IANA database: "Asia/Kolkata".
+    #[prost(string, tag = "3")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Is that the tenant's own? False: it is that of the servers (`--time-zone`).
+    #[prost(bool, tag = "4")]
+    pub is_own: bool,
+}
+/// What becomes of the tenants of a plan when what the plan says is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExistingTenants {
+    /// Not said: refused (PLAN_HAS_TENANTS) if the plan has tenants and the change
+    /// concerns them.
+    Unspecified = 0,
+    /// They keep what the plan said before, from the same transaction on and as
+    /// long as they are on the plan. Those that keep something from an earlier
+    /// change go on with that.
+    Keep = 1,
+    /// The change is theirs too: of those that have neither a flag or an override
+    /// of their own nor keep anything from an earlier change.
+    Apply = 2,
+}
+impl ExistingTenants {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXISTING_TENANTS_UNSPECIFIED",
+            Self::Keep => "EXISTING_TENANTS_KEEP",
+            Self::Apply => "EXISTING_TENANTS_APPLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXISTING_TENANTS_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXISTING_TENANTS_KEEP" => Some(Self::Keep),
+            "EXISTING_TENANTS_APPLY" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+}
 /// One line of the decision table, or of the order in which a feature or a limit
 /// is decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -702,7 +833,7 @@ pub struct UsageFacts {
     /// What is held, and returns by itself.
     #[prost(int64, tag = "2")]
     pub held: i64,
-    /// "2026-11". Empty: a level.
+    /// "2026-11", in the tenant's time zone. Empty: a level.
     #[prost(string, tag = "3")]
     pub period: ::prost::alloc::string::String,
     /// When the month ends, and another counter begins at nothing. Absent: a level.
@@ -715,6 +846,10 @@ pub struct UsageFacts {
     /// that other servers have refused, or this one before it started, are not known.
     #[prost(message, repeated, tag = "6")]
     pub refusals: ::prost::alloc::vec::Vec<UsageRefusalFacts>,
+    /// In which time zone the month is counted, and which is to come. Absent: a
+    /// level.
+    #[prost(message, optional, tag = "7")]
+    pub time_zone: ::core::option::Option<TenantTimeZone>,
 }
 /// A reservation that was refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3368,110 +3503,6 @@ impl ErrorReason {
         }
     }
 }
-/// A tenant's own flag for a feature.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct TenantFlag {
-    /// The module's code: "finance".
-    #[prost(string, tag = "1")]
-    pub module_code: ::prost::alloc::string::String,
-    /// The feature's key: "multi_currency".
-    #[prost(string, tag = "2")]
-    pub feature_key: ::prost::alloc::string::String,
-    /// Is it on?
-    #[prost(bool, tag = "3")]
-    pub enabled: bool,
-    /// Its own value. Absent: it has none, so that the plan gives it, or what the
-    /// tenant keeps of that, else the definition.
-    #[prost(message, optional, tag = "4")]
-    pub value: ::core::option::Option<::prost_types::Value>,
-}
-/// What a tenant keeps of what its plan said about a feature before that was
-/// changed. It stands in the place of what the plan says now.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct KeptFeature {
-    /// The module's code: "finance".
-    #[prost(string, tag = "1")]
-    pub module_code: ::prost::alloc::string::String,
-    /// The feature's key: "multi_currency".
-    #[prost(string, tag = "2")]
-    pub feature_key: ::prost::alloc::string::String,
-    /// Was it on? Absent: the plan said nothing, so that the definition decides.
-    #[prost(bool, optional, tag = "3")]
-    pub enabled: ::core::option::Option<bool>,
-    /// Its value. Absent: the plan had none, so that the definition gives it.
-    #[prost(message, optional, tag = "4")]
-    pub value: ::core::option::Option<::prost_types::Value>,
-    /// When the plan was changed. Absent: what is stored cannot be read.
-    #[prost(message, optional, tag = "5")]
-    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// What a tenant keeps of what its plan allowed before that was changed. It
-/// stands in the place of what the plan allows now.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct KeptLimit {
-    /// The limit's key: "users".
-    #[prost(string, tag = "1")]
-    pub limit_key: ::prost::alloc::string::String,
-    /// The limit. Absent: unlimited.
-    #[prost(int64, optional, tag = "2")]
-    pub limit: ::core::option::Option<i64>,
-    /// As in KeptFeature.
-    #[prost(message, optional, tag = "3")]
-    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// What a tenant has instead of the limit of its plan.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LimitOverride {
-    /// The limit's key: "users".
-    #[prost(string, tag = "1")]
-    pub limit_key: ::prost::alloc::string::String,
-    /// The limit. Absent: unlimited.
-    #[prost(int64, optional, tag = "2")]
-    pub limit: ::core::option::Option<i64>,
-    /// When it ends. Absent: never.
-    #[prost(message, optional, tag = "3")]
-    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Why the tenant has it. May be empty.
-    #[prost(string, tag = "4")]
-    pub reason: ::prost::alloc::string::String,
-}
-/// What becomes of the tenants of a plan when what the plan says is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ExistingTenants {
-    /// Not said: refused (PLAN_HAS_TENANTS) if the plan has tenants and the change
-    /// concerns them.
-    Unspecified = 0,
-    /// They keep what the plan said before, from the same transaction on and as
-    /// long as they are on the plan. Those that keep something from an earlier
-    /// change go on with that.
-    Keep = 1,
-    /// The change is theirs too: of those that have neither a flag or an override
-    /// of their own nor keep anything from an earlier change.
-    Apply = 2,
-}
-impl ExistingTenants {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "EXISTING_TENANTS_UNSPECIFIED",
-            Self::Keep => "EXISTING_TENANTS_KEEP",
-            Self::Apply => "EXISTING_TENANTS_APPLY",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "EXISTING_TENANTS_UNSPECIFIED" => Some(Self::Unspecified),
-            "EXISTING_TENANTS_KEEP" => Some(Self::Keep),
-            "EXISTING_TENANTS_APPLY" => Some(Self::Apply),
-            _ => None,
-        }
-    }
-}
 /// A feature, and what plans say about it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DefinedFeature {
@@ -3658,6 +3689,22 @@ pub struct KeptLimitChange {
     /// After. Absent: it keeps nothing.
     #[prost(message, optional, tag = "3")]
     pub after: ::core::option::Option<KeptLimit>,
+    /// As in TenantFlagChange.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// The time zones of a tenant's months, before and after a change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimeZoneChange {
+    /// The tenant's UUID.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Before.
+    #[prost(message, optional, tag = "2")]
+    pub before: ::core::option::Option<TenantTimeZone>,
+    /// After: `next` says from when on the zone holds, if it is not there already.
+    #[prost(message, optional, tag = "3")]
+    pub after: ::core::option::Option<TenantTimeZone>,
     /// As in TenantFlagChange.
     #[prost(uint64, tag = "4")]
     pub revision: u64,
@@ -3917,6 +3964,30 @@ pub struct EndKeptLimitResponse {
     #[prost(message, optional, tag = "1")]
     pub change: ::core::option::Option<KeptLimitChange>,
 }
+/// The time zone that a tenant's months are to be in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTimeZoneRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The zone, by its name in the IANA database: "Asia/Kolkata". Empty: that of
+    /// the servers (`--time-zone`), whichever that is.
+    #[prost(string, tag = "2")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTimeZoneResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<TimeZoneChange>,
+}
 /// What a plan is to say about a feature.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetPlanFeatureRequest {
@@ -3992,7 +4063,7 @@ pub struct PreviewFeatureChangeRequest {
     /// The change.
     #[prost(
         oneof = "preview_feature_change_request::Change",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )]
     pub change: ::core::option::Option<preview_feature_change_request::Change>,
 }
@@ -4031,6 +4102,9 @@ pub mod preview_feature_change_request {
         /// The end of what a tenant keeps about a limit.
         #[prost(message, tag = "10")]
         EndKeptLimit(super::EndKeptLimitRequest),
+        /// A tenant's time zone.
+        #[prost(message, tag = "11")]
+        SetTimeZone(super::SetTimeZoneRequest),
     }
 }
 /// The change as it would be.
@@ -4039,7 +4113,7 @@ pub struct PreviewFeatureChangeResponse {
     /// Before and after. `revision` is the current one.
     #[prost(
         oneof = "preview_feature_change_response::Change",
-        tags = "1, 2, 3, 4, 5, 6"
+        tags = "1, 2, 3, 4, 5, 6, 7"
     )]
     pub change: ::core::option::Option<preview_feature_change_response::Change>,
 }
@@ -4066,6 +4140,9 @@ pub mod preview_feature_change_response {
         /// Of EndKeptLimit.
         #[prost(message, tag = "6")]
         KeptLimit(super::KeptLimitChange),
+        /// Of SetTimeZone.
+        #[prost(message, tag = "7")]
+        TimeZone(super::TimeZoneChange),
     }
 }
 /// Which values a feature takes. It may always have none.
@@ -4526,6 +4603,40 @@ pub mod feature_admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Sets the time zone in which a tenant's months are counted, from the next
+        /// month on: the first that begins, in the zone before and in this one, no
+        /// sooner than a quarter of an hour from now. Months that have begun stay as they are. A
+        /// zone that was to come, and has not begun, comes no more: the zone that holds
+        /// takes it back.
+        ///
+        /// Role: operator. INVALID_ARGUMENT: there is no such zone; NOT_FOUND
+        /// (TENANT_NOT_FOUND).
+        pub async fn set_time_zone(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTimeZoneRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTimeZoneResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/SetTimeZone",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "SetTimeZone"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Sets what a plan says about a feature.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
@@ -4758,6 +4869,21 @@ pub mod feature_admin_service_server {
             request: tonic::Request<super::EndKeptLimitRequest>,
         ) -> std::result::Result<
             tonic::Response<super::EndKeptLimitResponse>,
+            tonic::Status,
+        >;
+        /// Sets the time zone in which a tenant's months are counted, from the next
+        /// month on: the first that begins, in the zone before and in this one, no
+        /// sooner than a quarter of an hour from now. Months that have begun stay as they are. A
+        /// zone that was to come, and has not begun, comes no more: the zone that holds
+        /// takes it back.
+        ///
+        /// Role: operator. INVALID_ARGUMENT: there is no such zone; NOT_FOUND
+        /// (TENANT_NOT_FOUND).
+        async fn set_time_zone(
+            &self,
+            request: tonic::Request<super::SetTimeZoneRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTimeZoneResponse>,
             tonic::Status,
         >;
         /// Sets what a plan says about a feature.
@@ -5337,6 +5463,52 @@ pub mod feature_admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EndKeptLimitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/SetTimeZone" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTimeZoneSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::SetTimeZoneRequest>
+                    for SetTimeZoneSvc<T> {
+                        type Response = super::SetTimeZoneResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTimeZoneRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::set_time_zone(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTimeZoneSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6237,6 +6409,9 @@ pub struct GetTenantResponse {
     /// What it keeps of what its plan allowed before that was changed, by key.
     #[prost(message, repeated, tag = "10")]
     pub kept_limits: ::prost::alloc::vec::Vec<KeptLimit>,
+    /// In which time zone the months of its monthly limits are counted.
+    #[prost(message, optional, tag = "11")]
+    pub time_zone: ::core::option::Option<TenantTimeZone>,
 }
 /// Which tenants. Empty fields do not filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -8667,7 +8842,8 @@ impl UsageOutcome {
         }
     }
 }
-/// How long the spans are. Days and months are those of the server's time zone.
+/// How long the spans are. Days and months are those of the tenant's
+/// time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum UsageGranularity {
@@ -8723,8 +8899,8 @@ pub mod usage_service_client {
     ///
     /// A meter counts what a limit bounds, under the limit's key: `users`,
     /// `transactions_monthly`. A level is how many there are, a monthly meter how many
-    /// came in a calendar month, in the time zone of `--time-zone`: another month is
-    /// another counter, and nothing is ever reset.
+    /// came in a calendar month of the tenant's time zone: another month is another
+    /// counter, and nothing is ever reset.
     ///
     /// It writes. Where a file of callers is given, a caller needs the service
     /// "usage"; where none is, it is answered only on a loopback address or a Unix
@@ -9160,8 +9336,8 @@ pub mod usage_service_server {
     ///
     /// A meter counts what a limit bounds, under the limit's key: `users`,
     /// `transactions_monthly`. A level is how many there are, a monthly meter how many
-    /// came in a calendar month, in the time zone of `--time-zone`: another month is
-    /// another counter, and nothing is ever reset.
+    /// came in a calendar month of the tenant's time zone: another month is another
+    /// counter, and nothing is ever reset.
     ///
     /// It writes. Where a file of callers is given, a caller needs the service
     /// "usage"; where none is, it is answered only on a loopback address or a Unix

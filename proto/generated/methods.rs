@@ -47,6 +47,8 @@ pub enum Method {
     EndKeptFeature,
     /// `/entitlement.v1.FeatureAdminService/EndKeptLimit`
     EndKeptLimit,
+    /// `/entitlement.v1.FeatureAdminService/SetTimeZone`
+    SetTimeZone,
     /// `/entitlement.v1.FeatureAdminService/SetPlanFeature`
     SetPlanFeature,
     /// `/entitlement.v1.FeatureAdminService/SetPlanLimit`
@@ -130,6 +132,7 @@ impl Method {
             Self::EndLimitOverride => "EndLimitOverride",
             Self::EndKeptFeature => "EndKeptFeature",
             Self::EndKeptLimit => "EndKeptLimit",
+            Self::SetTimeZone => "SetTimeZone",
             Self::SetPlanFeature => "SetPlanFeature",
             Self::SetPlanLimit => "SetPlanLimit",
             Self::PreviewFeatureChange => "PreviewFeatureChange",
@@ -186,6 +189,7 @@ impl Method {
             Self::EndLimitOverride => "/entitlement.v1.FeatureAdminService/EndLimitOverride",
             Self::EndKeptFeature => "/entitlement.v1.FeatureAdminService/EndKeptFeature",
             Self::EndKeptLimit => "/entitlement.v1.FeatureAdminService/EndKeptLimit",
+            Self::SetTimeZone => "/entitlement.v1.FeatureAdminService/SetTimeZone",
             Self::SetPlanFeature => "/entitlement.v1.FeatureAdminService/SetPlanFeature",
             Self::SetPlanLimit => "/entitlement.v1.FeatureAdminService/SetPlanLimit",
             Self::PreviewFeatureChange => "/entitlement.v1.FeatureAdminService/PreviewFeatureChange",
@@ -242,6 +246,7 @@ impl Method {
             "/entitlement.v1.FeatureAdminService/EndLimitOverride" => Some(Self::EndLimitOverride),
             "/entitlement.v1.FeatureAdminService/EndKeptFeature" => Some(Self::EndKeptFeature),
             "/entitlement.v1.FeatureAdminService/EndKeptLimit" => Some(Self::EndKeptLimit),
+            "/entitlement.v1.FeatureAdminService/SetTimeZone" => Some(Self::SetTimeZone),
             "/entitlement.v1.FeatureAdminService/SetPlanFeature" => Some(Self::SetPlanFeature),
             "/entitlement.v1.FeatureAdminService/SetPlanLimit" => Some(Self::SetPlanLimit),
             "/entitlement.v1.FeatureAdminService/PreviewFeatureChange" => Some(Self::PreviewFeatureChange),
@@ -279,5 +284,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetTimeZone, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
 }

@@ -10,7 +10,7 @@ use super::{
     output::{CommandResult, print, print_json, table},
     tenant::{
         author, flag_in_words, kept_feature_in_words, kept_limit_in_words, open_to_write,
-        override_in_words, refusal,
+        override_in_words, refusal, time_zone_in_words,
     },
 };
 use crate::{
@@ -21,14 +21,14 @@ use crate::{
     },
     domain::{
         AffectedTenants, CatalogueEdit, Edited, FeatureEntry, FeatureName, FeatureUpsert,
-        PlanFeature, PlanFeatureEdit, Setting, limits::MAX_VALUE_CHARS,
+        PlanFeature, PlanFeatureEdit, Setting, calendar::ZoneStanding, limits::MAX_VALUE_CHARS,
     },
     escape::escape_control,
     server::database,
     store::{
         FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
         OwnChanged, feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json,
-        length_of, limit_to_json, override_to_json, setting_of, setting_to_json,
+        length_of, limit_to_json, override_to_json, setting_of, setting_to_json, time_zone_to_json,
     },
 };
 
@@ -154,6 +154,12 @@ fn as_text(changed: &FeatureChanged, preview: bool) -> String {
             };
             own(&words(before), &words(after), *revision, preview)
         }
+        FeatureChanged::TimeZone(OwnChanged { before, after, revision, .. }) => {
+            let words = |zone: &Option<ZoneStanding>| {
+                time_zone_in_words(zone.as_ref().map(time_zone_to_json).as_ref())
+            };
+            own(&words(before), &words(after), *revision, preview)
+        }
     };
     if preview {
         lines.push("a preview: nothing was changed".into());
@@ -214,6 +220,10 @@ fn as_json(changed: &FeatureChanged, preview: bool) -> Value {
         }
         FeatureChanged::KeptLimit(OwnChanged { tenant, before, after, revision }) => {
             let states = [before, after].map(|kept| kept.as_ref().map(kept_limit_to_json));
+            own(tenant.to_string(), states, *revision)
+        }
+        FeatureChanged::TimeZone(OwnChanged { tenant, before, after, revision }) => {
+            let states = [before, after].map(|zone| zone.as_ref().map(time_zone_to_json));
             own(tenant.to_string(), states, *revision)
         }
     }

@@ -23,7 +23,10 @@ use crate::{
 
 pub(crate) use self::{
     mutate::{author, refusal},
-    terms::{flag_in_words, kept_feature_in_words, kept_limit_in_words, override_in_words},
+    terms::{
+        flag_in_words, kept_feature_in_words, kept_limit_in_words, override_in_words,
+        time_zone_in_words,
+    },
 };
 
 pub(crate) async fn run(command: TenantCommand) -> CommandResult {
@@ -44,6 +47,7 @@ pub(crate) async fn run(command: TenantCommand) -> CommandResult {
         TenantCommand::EndLimit(args) => terms::end_limit(args).await,
         TenantCommand::EndKeptFeature(args) => terms::end_kept_feature(args).await,
         TenantCommand::EndKeptLimit(args) => terms::end_kept_limit(args).await,
+        TenantCommand::SetTimeZone(args) => terms::set_time_zone(args).await,
         TenantCommand::History(args) => history::run(args).await,
     }
 }

@@ -90,8 +90,8 @@ pub struct ServeArgs {
     )]
     pub enforce_limits: EnforceLimits,
     /// The time zone whose calendar months monthly limits count, by its name in the IANA database:
-    /// `Asia/Kolkata`. The same for all servers of a database. A change counts what comes after it in
-    /// the other zone's months.
+    /// `Asia/Kolkata`. It is that of tenants that have none of their own (`tenant set-time-zone`), and the
+    /// same for all servers of a database. A change counts what comes after it in the other zone's months.
     #[arg(
         long,
         env = "ENTITLEMENTD_TIME_ZONE",

@@ -12,9 +12,9 @@ pub use self::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs,
         SetStatusArgs,
     },
-    terms::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, Switch},
+    terms::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, SetTimeZoneArgs, Switch},
 };
-use super::{DatabaseArgs, value};
+use super::{DatabaseArgs, TimeZoneArgs, value};
 use crate::domain::{BillingCycle, SettableStatus, TenantName, TenantStatus};
 
 /// What `tenant` takes.
@@ -38,7 +38,7 @@ pub enum TenantCommand {
     /// List tenants.
     List(ListTenantsArgs),
     /// Show a tenant, and which modules it may use now.
-    Show(ReadArgs),
+    Show(ShowTenantArgs),
     /// Give a tenant another status. Suspended and cancelled need a --reason.
     SetStatus(SetStatusArgs),
     /// Enable modules.
@@ -60,6 +60,8 @@ pub enum TenantCommand {
     EndKeptFeature(DeleteFlagArgs),
     /// End what a tenant keeps of what its plan allowed before: what it allows now holds.
     EndKeptLimit(EndLimitArgs),
+    /// Set the time zone in which a tenant's months are counted, from the next month on.
+    SetTimeZone(SetTimeZoneArgs),
     /// Delete a cancelled tenant for good, its schema and everything in it.
     Delete(DeleteArgs),
     /// Show what was done to a tenant, by whom and why.
@@ -77,6 +79,17 @@ pub struct ReadArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `tenant show` takes.
+#[derive(Args, Debug)]
+pub struct ShowTenantArgs {
+    /// As for every look at a tenant.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The servers' zone.
+    #[command(flatten)]
+    pub zone: TimeZoneArgs,
 }
 
 /// What `tenant onboard` takes.

@@ -1,14 +1,10 @@
 //! The arguments of `usage`.
 
-use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 
 use crate::domain::calendar::Day;
 
-use super::{
-    DatabaseArgs,
-    value::{self, time_zone},
-};
+use super::{DatabaseArgs, TimeZoneArgs, value};
 
 /// The arguments of `usage`.
 #[derive(Args, Debug)]
@@ -40,6 +36,9 @@ pub struct UsageShowArgs {
     /// Only this meter, with the 20 things that it counted last.
     #[arg(long, value_parser = value::limit_key)]
     pub meter: Option<String>,
+    /// The servers' zone.
+    #[command(flatten)]
+    pub zone: TimeZoneArgs,
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -54,9 +53,6 @@ pub struct UsageVerifyArgs {
     /// Print the SQL instead, for whoever wants to run it.
     #[arg(long)]
     pub print_sql: bool,
-    /// The time zone of the servers.
-    #[arg(long, env = "ENTITLEMENTD_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
-    pub time_zone: Tz,
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -89,7 +85,7 @@ pub struct UsageReconcileArgs {
 /// The arguments of `usage export`.
 #[derive(Args, Debug)]
 pub struct UsageExportArgs {
-    /// The first day: 2026-11-01. Days are those of the servers' time zone.
+    /// The first day: 2026-11-01. Days are those of each tenant's time zone.
     #[arg(long, value_name = "DAY", value_parser = value::day)]
     pub from: Day,
     /// The day after the last: 2026-12-01.

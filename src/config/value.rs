@@ -208,6 +208,20 @@ pub(super) fn time_of_day(text: &str) -> Result<NaiveTime, String> {
         .map_err(|_| format!("{text:?} is not a time of day, such as 02:30"))
 }
 
+/// A tenant's time zone; `None`: that of the servers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TenantZone(pub Option<Tz>);
+
+/// Reads a tenant's time zone.
+pub(super) fn tenant_zone(name: &str) -> Result<TenantZone, String> {
+    if matches!(name, "" | "servers") {
+        return Ok(TenantZone(None));
+    }
+    time_zone(name)
+        .map(|zone| TenantZone(Some(zone)))
+        .map_err(|problem| format!("{problem}; or servers, for theirs"))
+}
+
 /// Reads the name of a time zone.
 pub(crate) fn time_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| {

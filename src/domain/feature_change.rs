@@ -12,7 +12,7 @@ pub(super) use self::plan::fate;
 pub use self::{
     definition::{FeatureUpsert, LimitUpsert, TenantValue},
     entry::{FeatureEntry, LimitEntry},
-    own::{OwnEdit, OwnFlag, OwnLimit},
+    own::{OwnEdit, OwnFlag, OwnLimit, TimeZoneEdit},
     plan::{Edit, ExistingTenants, PlanFeatureEdit, PlanLimitEdit},
 };
 use super::{Catalogue, FeatureDefinition, Module, Setting, ValueType, Violation};

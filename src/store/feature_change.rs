@@ -6,6 +6,8 @@ mod json;
 mod own_edit;
 mod request;
 mod tenant_values;
+mod zone_edit;
+mod zone_json;
 
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Json;
@@ -17,6 +19,7 @@ pub use self::json::{
     override_to_json,
 };
 use self::own_edit::Own;
+pub use self::zone_json::time_zone_to_json;
 pub(super) use self::{affected::tenants_of, catalogue_edit::keep_limit};
 use super::{
     MutationError, Store, StoreError, TenantKey, catalogue,
@@ -27,7 +30,7 @@ use super::{
 };
 use crate::domain::{
     Author, Catalogue, CatalogueEdit, Edited, FeatureEntry, KeptAt, LimitEntry, OwnEdit, OwnFlag,
-    OwnLimit, PlanFeature, TenantId,
+    OwnLimit, PlanFeature, TenantId, calendar::ZoneStanding,
 };
 
 /// A change of features and limits.
@@ -54,6 +57,8 @@ pub enum FeatureChanged {
     KeptFeature(OwnChanged<NamedKeptFeature>),
     /// To what a tenant keeps of what its plan allowed.
     KeptLimit(OwnChanged<NamedKeptLimit>),
+    /// To the time zones that its months are in.
+    TimeZone(OwnChanged<ZoneStanding>),
 }
 
 /// What a tenant has of its own, before and after a change.
@@ -224,7 +229,8 @@ impl Store {
             FeatureChanged::Flag(OwnChanged { tenant, revision, .. })
             | FeatureChanged::Override(OwnChanged { tenant, revision, .. })
             | FeatureChanged::KeptFeature(OwnChanged { tenant, revision, .. })
-            | FeatureChanged::KeptLimit(OwnChanged { tenant, revision, .. }) => {
+            | FeatureChanged::KeptLimit(OwnChanged { tenant, revision, .. })
+            | FeatureChanged::TimeZone(OwnChanged { tenant, revision, .. }) => {
                 *revision = self.revision(*tenant, now).await?;
             }
         }
@@ -239,7 +245,8 @@ impl FeatureChanged {
             Self::Flag(OwnChanged { tenant, .. })
             | Self::Override(OwnChanged { tenant, .. })
             | Self::KeptFeature(OwnChanged { tenant, .. })
-            | Self::KeptLimit(OwnChanged { tenant, .. }) => Some(*tenant),
+            | Self::KeptLimit(OwnChanged { tenant, .. })
+            | Self::TimeZone(OwnChanged { tenant, .. }) => Some(*tenant),
         }
     }
 }

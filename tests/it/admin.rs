@@ -16,6 +16,7 @@ mod own_terms;
 mod record;
 mod subdomain;
 mod tenant;
+mod time_zones;
 mod upsert;
 
 use std::{fs, path::PathBuf};

@@ -170,6 +170,44 @@ async fn a_tenants_flags_and_limits_are_set_shown_and_told_in_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_time_zone_is_set_for_a_month_to_come_shown_and_told_in_its_history() {
+    for database in both().await {
+        let set = ["tenant", "set-time-zone", "tenant-1", "Asia/Kolkata"];
+        let preview = done(&database, &[&set[..], &["--preview"]].concat());
+        let to_come = "UTC (of the servers) -> UTC (of the servers), from ";
+        assert!(preview[0].starts_with(to_come), "{preview:?}");
+        assert_eq!(preview[1], "a preview: nothing was changed");
+        let change = told(&database, &[&set[..], &["--reason", "they moved"]].concat());
+        let next = &change["after"]["next"];
+        assert_eq!((&next["time_zone"], &next["is_own"]), (&json!("Asia/Kolkata"), &json!(true)));
+        let (present, month) = (&change["after"]["present"], next["month"].as_str().unwrap());
+        assert!(present["month"].as_str().unwrap() < month, "{change}");
+        assert!(next["starts_at"].as_str().unwrap().ends_with("T18:30:00Z"), "{change}");
+
+        let words = preview[0].split(" -> ").nth(1).unwrap();
+        let shown = done(&database, &["tenant", "show", "tenant-1"]);
+        assert!(shown.contains(&format!("months {words}")), "{words}: {shown:#?}");
+        let shown = told(&database, &["tenant", "show", "tenant-1"]);
+        assert_eq!(shown["time_zone"], change["after"]);
+        let used = done(&database, &["usage", "show", "tenant-1"]);
+        assert_eq!(used[0], format!("months of {words}"));
+        let used = told(&database, &["usage", "show", "tenant-1", "--time-zone", "Europe/Paris"]);
+        assert_eq!(used["time_zone"]["present"]["time_zone"], "Europe/Paris");
+        let history = done(&database, &["tenant", "history", "tenant-1"]);
+        assert!(
+            history.contains(&format!("time zone UTC (of the servers) -> {words}")),
+            "{history:#?}"
+        );
+
+        let back = told(&database, &["tenant", "set-time-zone", &id(1), "servers"]);
+        assert_eq!((&back["after"], &back["after"]["next"]), (&change["before"], &json!(null)));
+        let (code, _, error) =
+            command(&database, &["tenant", "set-time-zone", "tenant-1", "Mars/Phobos"]);
+        assert!(code == 2 && error.contains("Mars/Phobos"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_tenant_keeps_of_its_plan_is_shown_listed_explained_told_and_ended() {
     for database in both().await {
         done(&database, &DEFINE);

@@ -312,6 +312,7 @@ async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
         "tenant end-limit newcomer users",
         "tenant end-kept-feature newcomer finance rows",
         "tenant end-kept-limit newcomer users",
+        "tenant set-time-zone newcomer Asia/Kolkata",
         "tenant show newcomer",
     ] {
         let words: Vec<&str> = words.split(' ').collect();

@@ -491,6 +491,137 @@ impl LimitEnforcement {
         }
     }
 }
+/// A tenant's own flag for a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TenantFlag {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// Its own value. Absent: it has none, so that the plan gives it, or what the
+    /// tenant keeps of that, else the definition.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// What a tenant keeps of what its plan said about a feature before that was
+/// changed. It stands in the place of what the plan says now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeptFeature {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Was it on? Absent: the plan said nothing, so that the definition decides.
+    #[prost(bool, optional, tag = "3")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value. Absent: the plan had none, so that the definition gives it.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// When the plan was changed. Absent: what is stored cannot be read.
+    #[prost(message, optional, tag = "5")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a tenant keeps of what its plan allowed before that was changed. It
+/// stands in the place of what the plan allows now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimit {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// As in KeptFeature.
+    #[prost(message, optional, tag = "3")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a tenant has instead of the limit of its plan.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitOverride {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// When it ends. Absent: never.
+    #[prost(message, optional, tag = "3")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the tenant has it. May be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// In which time zone the months of a tenant's monthly limits are counted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantTimeZone {
+    /// The month of the instant that is judged.
+    #[prost(message, optional, tag = "1")]
+    pub present: ::core::option::Option<MonthTimeZone>,
+    /// The first month to come that another zone holds for. Absent: none is known.
+    /// The month before it is longer or shorter by the difference of the two.
+    #[prost(message, optional, tag = "2")]
+    pub next: ::core::option::Option<MonthTimeZone>,
+}
+/// A month, and its time zone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MonthTimeZone {
+    /// The month: "2026-12".
+    #[prost(string, tag = "1")]
+    pub month: ::prost::alloc::string::String,
+    /// When it begins: at midnight of its first day in its zone.
+    #[prost(message, optional, tag = "2")]
+    pub starts_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The zone, by its name in the IANA database: "Asia/Kolkata".
+    #[prost(string, tag = "3")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Is that the tenant's own? False: it is that of the servers (`--time-zone`).
+    #[prost(bool, tag = "4")]
+    pub is_own: bool,
+}
+/// What becomes of the tenants of a plan when what the plan says is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExistingTenants {
+    /// Not said: refused (PLAN_HAS_TENANTS) if the plan has tenants and the change
+    /// concerns them.
+    Unspecified = 0,
+    /// They keep what the plan said before, from the same transaction on and as
+    /// long as they are on the plan. Those that keep something from an earlier
+    /// change go on with that.
+    Keep = 1,
+    /// The change is theirs too: of those that have neither a flag or an override
+    /// of their own nor keep anything from an earlier change.
+    Apply = 2,
+}
+impl ExistingTenants {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXISTING_TENANTS_UNSPECIFIED",
+            Self::Keep => "EXISTING_TENANTS_KEEP",
+            Self::Apply => "EXISTING_TENANTS_APPLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXISTING_TENANTS_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXISTING_TENANTS_KEEP" => Some(Self::Keep),
+            "EXISTING_TENANTS_APPLY" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+}
 /// One line of the decision table, or of the order in which a feature or a limit
 /// is decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -702,7 +833,7 @@ pub struct UsageFacts {
     /// What is held, and returns by itself.
     #[prost(int64, tag = "2")]
     pub held: i64,
-    /// "2026-11". Empty: a level.
+    /// "2026-11", in the tenant's time zone. Empty: a level.
     #[prost(string, tag = "3")]
     pub period: ::prost::alloc::string::String,
     /// When the month ends, and another counter begins at nothing. Absent: a level.
@@ -715,6 +846,10 @@ pub struct UsageFacts {
     /// that other servers have refused, or this one before it started, are not known.
     #[prost(message, repeated, tag = "6")]
     pub refusals: ::prost::alloc::vec::Vec<UsageRefusalFacts>,
+    /// In which time zone the month is counted, and which is to come. Absent: a
+    /// level.
+    #[prost(message, optional, tag = "7")]
+    pub time_zone: ::core::option::Option<TenantTimeZone>,
 }
 /// A reservation that was refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2869,7 +3004,8 @@ impl UsageOutcome {
         }
     }
 }
-/// How long the spans are. Days and months are those of the server's time zone.
+/// How long the spans are. Days and months are those of the tenant's
+/// time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum UsageGranularity {
@@ -2925,8 +3061,8 @@ pub mod usage_service_client {
     ///
     /// A meter counts what a limit bounds, under the limit's key: `users`,
     /// `transactions_monthly`. A level is how many there are, a monthly meter how many
-    /// came in a calendar month, in the time zone of `--time-zone`: another month is
-    /// another counter, and nothing is ever reset.
+    /// came in a calendar month of the tenant's time zone: another month is another
+    /// counter, and nothing is ever reset.
     ///
     /// It writes. Where a file of callers is given, a caller needs the service
     /// "usage"; where none is, it is answered only on a loopback address or a Unix

@@ -4,29 +4,38 @@ use chrono::{DateTime, Utc};
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::key;
+use super::{key, terms::time_zone_in_words};
 use crate::{
     cli::output::{CommandResult, instant_or, limit, print, print_json, table},
     clock::Clock,
-    config::ReadArgs,
-    domain::{Cost, Decision, Facts, LimitInForce, LimitSource, Money, check_facts},
+    config::{ReadArgs, ShowTenantArgs, TimeZoneArgs},
+    domain::{
+        Cost, Decision, Facts, LimitInForce, LimitSource, Money, calendar::ZoneStanding,
+        check_facts,
+    },
     escape::escape_control,
     server::database,
     store::{
         NamedFlag, NamedKeptFeature, NamedLimit, Overview, flag_to_json, kept_feature_to_json,
-        kept_limit_to_json, override_to_json, setting_to_json, summary_to_json,
+        kept_limit_to_json, override_to_json, setting_to_json, summary_to_json, time_zone_to_json,
     },
 };
 
-pub(crate) async fn run(args: ReadArgs) -> CommandResult {
-    let ReadArgs { tenant, database, json } = args;
+pub(crate) async fn run(args: ShowTenantArgs) -> CommandResult {
+    let ShowTenantArgs { read: ReadArgs { tenant, database, json }, zone } = args;
     let (key, at) = (key(&tenant)?, Clock::System.now());
     let store = database::open_to_read(&database).await?;
     let read = store.overview(&key, at).await;
     store.close().await;
     let overview =
         read?.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&tenant)))?;
-    if json { print_json(&as_json(&overview, at)) } else { print(&as_text(&overview, at)) }
+    let TimeZoneArgs { time_zone } = zone;
+    let zone = overview.evidence.facts.tenant.zones(time_zone).standing(at);
+    if json {
+        print_json(&as_json(&overview, &zone, at))
+    } else {
+        print(&as_text(&overview, &zone, at))
+    }
 }
 
 /// Each module that the tenant has or had, and what a check answers about it.
@@ -37,7 +46,7 @@ fn modules(facts: &Facts, at: DateTime<Utc>) -> impl Iterator<Item = (&str, Deci
     })
 }
 
-fn as_text(overview: &Overview, at: DateTime<Utc>) -> String {
+fn as_text(overview: &Overview, zone: &ZoneStanding, at: DateTime<Utc>) -> String {
     let tenant = &overview.evidence.facts.tenant;
     let status = overview.evidence.tenant.status.as_deref().unwrap_or("NULL");
     let head = [
@@ -54,6 +63,7 @@ fn as_text(overview: &Overview, at: DateTime<Utc>) -> String {
         ("plan", escape_control(tenant.plan_slug.as_deref().unwrap_or("none")).into_owned()),
         ("costs", costs(overview)),
         ("schema", escape_control(&tenant.database_schema).into_owned()),
+        ("months", time_zone_in_words(Some(&time_zone_to_json(zone)))),
     ];
     let head = head.map(|(name, value)| format!("{name:<8}{value}\n")).concat();
     let mut tables = vec![module_table(&overview.evidence.facts, at)];
@@ -166,7 +176,7 @@ fn by(limit: &LimitInForce) -> &'static str {
     }
 }
 
-fn as_json(overview: &Overview, at: DateTime<Utc>) -> Value {
+fn as_json(overview: &Overview, zone: &ZoneStanding, at: DateTime<Utc>) -> Value {
     let tenant = &overview.evidence.facts.tenant;
     let modules = modules(&overview.evidence.facts, at).map(|(code, decision)| {
         json!({
@@ -198,6 +208,7 @@ fn as_json(overview: &Overview, at: DateTime<Utc>) -> Value {
         "kept_features": overview.kept_features.iter().map(kept_feature_to_json).collect::<Vec<_>>(),
         "kept_limits": overview.kept_limits.iter().map(kept_limit_to_json).collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
+        "time_zone": time_zone_to_json(zone),
         "entitlements": overview.summary.as_ref().ok().map(summary_to_json),
     })
 }

@@ -1,5 +1,5 @@
-//! `tenant set-flag`, `delete-flag`, `set-limit`, `end-limit`, `end-kept-feature` and
-//! `end-kept-limit`, and what was done in words.
+//! `tenant set-flag`, `delete-flag`, `set-limit`, `end-limit`, `end-kept-feature`, `end-kept-limit` and
+//! `set-time-zone`, and what was done in words.
 
 use serde_json::Value;
 
@@ -9,8 +9,8 @@ use crate::{
         feature::{change, setting},
         output::{CommandResult, limit},
     },
-    config::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, Switch},
-    domain::{FeatureName, KeptAt, OwnEdit, OwnFlag, OwnLimit},
+    config::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, SetTimeZoneArgs, Switch},
+    domain::{FeatureName, KeptAt, OwnEdit, OwnFlag, OwnLimit, TimeZoneEdit},
     store::{AuditEvent, FeatureChange},
 };
 
@@ -52,6 +52,12 @@ pub(crate) async fn end_kept_limit(args: EndLimitArgs) -> CommandResult {
     change(FeatureChange::Own(key(&tenant)?, OwnEdit::EndKeptLimit(limit_key)), mutation).await
 }
 
+pub(crate) async fn set_time_zone(args: SetTimeZoneArgs) -> CommandResult {
+    let SetTimeZoneArgs { tenant, zone, servers, mutation } = args;
+    let edit = TimeZoneEdit { zone: zone.0, servers: servers.time_zone };
+    change(FeatureChange::Own(key(&tenant)?, OwnEdit::SetTimeZone(edit)), mutation).await
+}
+
 /// What a recorded change of flags or limits did, or of a plan out of which the tenant keeps what it
 /// had; `None`: it was another change.
 pub(super) fn of_event(event: &AuditEvent) -> Option<String> {
@@ -83,6 +89,11 @@ pub(super) fn of_event(event: &AuditEvent) -> Option<String> {
             named("limit_key"),
             kept_limit_in_words(before),
             kept_limit_in_words(after)
+        )),
+        "SetTimeZone" => Some(format!(
+            "time zone {} -> {}",
+            time_zone_in_words(before),
+            time_zone_in_words(after)
         )),
         "SetPlanFeature" | "SetPlanLimit" | "UpsertPlan" => after.map(kept_of_plan),
         _ => None,
@@ -141,4 +152,20 @@ pub(crate) fn override_in_words(own: Option<&Value>) -> String {
         None => words,
         Some(end) => format!("{words} until {end}"),
     }
+}
+
+/// A time zone: `UTC (of the servers), from 2026-12 on (2026-11-30T18:30:00Z) Asia/Kolkata`.
+pub(crate) fn time_zone_in_words(standing: Option<&Value>) -> String {
+    let Some(standing) = standing else { return "none".to_owned() };
+    let text = |month: &Value, name: &str| month[name].as_str().unwrap_or("-").to_owned();
+    let zone = |month: &Value| {
+        let whose = if month["is_own"] == true { "" } else { " (of the servers)" };
+        format!("{}{whose}", text(month, "time_zone"))
+    };
+    let (present, next) = (zone(&standing["present"]), &standing["next"]);
+    if next.is_null() {
+        return present;
+    }
+    let [month, start] = ["month", "starts_at"].map(|name| text(next, name));
+    format!("{present}, from {month} on ({start}) {}", zone(next))
 }

@@ -1,18 +1,26 @@
 //! `usage show`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::{
     cli::{
         output::{CommandResult, instant, print, print_json, table},
-        tenant::key,
+        tenant::{key, time_zone_in_words},
     },
     clock::Clock,
     config::UsageShowArgs,
-    domain::{KeyRow, KeyState},
+    domain::{
+        KeyRow, KeyState,
+        calendar::{ZoneStanding, Zones},
+    },
     escape::escape_control,
     server::database,
-    store::usage::{CountedKey, TenantUsage},
+    store::{
+        time_zone_to_json,
+        usage::{CountedKey, TenantUsage},
+    },
 };
 
 pub(super) async fn run(args: UsageShowArgs) -> CommandResult {
@@ -22,10 +30,12 @@ pub(super) async fn run(args: UsageShowArgs) -> CommandResult {
     store.close().await;
     let usage =
         read?.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&args.tenant)))?;
-    if args.json { print_json(&as_json(&usage)) } else { print(&as_text(&usage)) }
+    let zones = Zones::new(args.zone.time_zone, Arc::clone(&usage.zones)).standing(at);
+    if args.json { print_json(&as_json(&usage, &zones)) } else { print(&as_text(&usage, &zones)) }
 }
 
-fn as_text(usage: &TenantUsage) -> String {
+fn as_text(usage: &TenantUsage, zones: &ZoneStanding) -> String {
+    let zone = format!("months of {}", time_zone_in_words(Some(&time_zone_to_json(zones))));
     let mut counters = table(&["METER", "PERIOD", "USED", "HELD"]);
     for ((meter, period), counter) in &usage.counters {
         let period = if period.is_empty() { "-" } else { period };
@@ -37,7 +47,7 @@ fn as_text(usage: &TenantUsage) -> String {
         ]);
     }
     if usage.keys.is_empty() {
-        return counters.trim_fmt();
+        return format!("{zone}\n\n{}", counters.trim_fmt());
     }
     let mut keys =
         table(&["KEY", "AMOUNT", "USED", "STATE", "SINCE", "PERIOD", "MODULE", "HOLDER"]);
@@ -53,7 +63,7 @@ fn as_text(usage: &TenantUsage) -> String {
             escape_control(holder(row)).into_owned(),
         ]);
     }
-    format!("{}\n\n{}", counters.trim_fmt(), keys.trim_fmt())
+    format!("{zone}\n\n{}\n\n{}", counters.trim_fmt(), keys.trim_fmt())
 }
 
 /// Who holds it as a lease; empty: it is none.
@@ -68,7 +78,7 @@ fn state(state: KeyState) -> String {
     }
 }
 
-fn as_json(usage: &TenantUsage) -> Value {
+fn as_json(usage: &TenantUsage, zones: &ZoneStanding) -> Value {
     let counters = usage.counters.iter().map(|((meter, period), counter)| {
         json!({ "meter": &*meter.meter, "period": &**period, "used": counter.used, "held": counter.held })
     });
@@ -88,5 +98,9 @@ fn as_json(usage: &TenantUsage) -> Value {
             "corrects": &*row.corrects,
         })
     });
-    json!({ "counters": counters.collect::<Vec<_>>(), "keys": keys.collect::<Vec<_>>() })
+    json!({
+        "counters": counters.collect::<Vec<_>>(),
+        "keys": keys.collect::<Vec<_>>(),
+        "time_zone": time_zone_to_json(zones),
+    })
 }

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::PreviewArgs;
-use crate::config::value::{self, JsonValue, LimitValue};
+use crate::config::{
+    TimeZoneArgs,
+    value::{self, JsonValue, LimitValue, TenantZone},
+};
 
 /// What `tenant set-flag` takes.
 #[derive(Args, Debug)]
@@ -68,6 +71,22 @@ pub struct SetLimitArgs {
     /// given: never, and an end that was set is dropped.
     #[arg(long, value_parser = value::instant)]
     pub ends_at: Option<DateTime<Utc>>,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: PreviewArgs,
+}
+
+/// What `tenant set-time-zone` takes.
+#[derive(Args, Debug)]
+pub struct SetTimeZoneArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// The zone, by its name in the IANA database: Asia/Kolkata; or servers: theirs.
+    #[arg(value_parser = value::tenant_zone)]
+    pub zone: TenantZone,
+    /// The servers' zone.
+    #[command(flatten)]
+    pub servers: TimeZoneArgs,
     /// As for every change.
     #[command(flatten)]
     pub mutation: PreviewArgs,

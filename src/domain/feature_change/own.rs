@@ -1,6 +1,7 @@
 //! What single tenants have of their own.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use super::{FeatureName, known, not_of_type};
 use crate::domain::{Catalogue, Setting, Violation};
@@ -25,6 +26,15 @@ pub struct OwnLimit {
     pub reason: String,
 }
 
+/// The time zone that a tenant's months are to be in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TimeZoneEdit {
+    /// The zone; `None`: that of the servers.
+    pub zone: Option<Tz>,
+    /// That of the servers.
+    pub servers: Tz,
+}
+
 /// A change of what a tenant has of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum OwnEdit {
@@ -40,6 +50,8 @@ pub enum OwnEdit {
     EndKeptFeature(FeatureName),
     /// It has what its plan allows now of the limit with this key, and not what that allowed before.
     EndKeptLimit(String),
+    /// Its months are in this time zone, from the next on.
+    SetTimeZone(TimeZoneEdit),
 }
 
 impl OwnEdit {
@@ -59,6 +71,7 @@ impl OwnEdit {
                     not_of_type(name, whose, flag.value.as_ref(), takes).into_iter().collect()
                 }
             },
+            Self::SetTimeZone(_) => Vec::new(),
             Self::DeleteFlag(_)
             | Self::EndLimit(_)
             | Self::EndKeptFeature(_)

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::AdminApi;
 use crate::{
+    domain::calendar::ZoneStanding,
     service::admin::error::AdminError,
     store::{Overview, TenantKey},
 };
@@ -14,6 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::service) struct TenantRecord {
     pub(in crate::service) at: DateTime<Utc>,
+    /// In which time zone its months are.
+    pub(in crate::service) zone: ZoneStanding,
     pub(in crate::service) overview: Overview,
 }
 
@@ -25,6 +28,7 @@ impl AdminApi {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         let read = self.limiter.read(async move { store.overview(&key, at).await }).await;
         let overview = read?.ok_or(AdminError::TenantNotFound)?;
-        Ok(TenantRecord { at, overview })
+        let zone = overview.evidence.facts.tenant.zones(self.api.zone).standing(at);
+        Ok(TenantRecord { at, zone, overview })
     }
 }

@@ -28,13 +28,13 @@ pub(in crate::service) use ext_authz::{authz_response, proxy_attributes};
 pub(in crate::service) use feature_admin::{
     delete_flag_query, end_kept_feature_query, end_kept_limit_query, end_override_query,
     feature_preview_query, feature_upsert_query, features_query, limit_upsert_query,
-    plan_feature_query, plan_limit_query, set_flag_query, set_override_query,
+    plan_feature_query, plan_limit_query, set_flag_query, set_override_query, time_zone_query,
 };
 pub(in crate::service) use feature_terms::{
     delete_flag_response, end_kept_feature_response, end_kept_limit_response,
     end_override_response, feature_preview_response, feature_upsert_response, features_response,
     limit_upsert_response, limits_response, plan_feature_response, plan_limit_response,
-    set_flag_response, set_override_response,
+    set_flag_response, set_override_response, time_zone_response,
 };
 pub(in crate::service) use features::{
     feature_batch_query, feature_batch_response, feature_query, feature_response, limit_query,

@@ -12,8 +12,9 @@ use crate::{
         ListLimitsResponse, PreviewFeatureChangeRequest, PreviewFeatureChangeResponse,
         SetLimitOverrideRequest, SetLimitOverrideResponse, SetPlanFeatureRequest,
         SetPlanFeatureResponse, SetPlanLimitRequest, SetPlanLimitResponse, SetTenantFlagRequest,
-        SetTenantFlagResponse, UpsertFeatureRequest, UpsertFeatureResponse, UpsertLimitRequest,
-        UpsertLimitResponse, feature_admin_service_server::FeatureAdminService,
+        SetTenantFlagResponse, SetTimeZoneRequest, SetTimeZoneResponse, UpsertFeatureRequest,
+        UpsertFeatureResponse, UpsertLimitRequest, UpsertLimitResponse,
+        feature_admin_service_server::FeatureAdminService,
     },
     service::admin::AdminApi,
 };
@@ -106,6 +107,15 @@ impl FeatureAdminService for AdminApi {
         sized(convert::end_kept_limit_response(self.change_features(actor, query).await?))
     }
 
+    async fn set_time_zone(
+        &self,
+        request: Request<SetTimeZoneRequest>,
+    ) -> Answer<SetTimeZoneResponse> {
+        let actor = admit(&request, Role::Operator)?.name;
+        let query = convert::time_zone_query(request.into_inner(), self.api.zone)?;
+        sized(convert::time_zone_response(self.change_features(actor, query).await?))
+    }
+
     async fn set_plan_feature(
         &self,
         request: Request<SetPlanFeatureRequest>,
@@ -129,7 +139,7 @@ impl FeatureAdminService for AdminApi {
         request: Request<PreviewFeatureChangeRequest>,
     ) -> Answer<PreviewFeatureChangeResponse> {
         admit(&request, Role::Viewer)?;
-        let query = convert::feature_preview_query(request.into_inner())?;
+        let query = convert::feature_preview_query(request.into_inner(), self.api.zone)?;
         sized(convert::feature_preview_response(self.preview_features(query).await?))
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn home(method: Method) -> Home {
         | Method::EndLimitOverride
         | Method::EndKeptFeature
         | Method::EndKeptLimit
+        | Method::SetTimeZone
         | Method::SetPlanFeature
         | Method::SetPlanLimit
         | Method::PreviewFeatureChange => Home::Admin(Limit::Request),

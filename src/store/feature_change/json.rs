@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{
     FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
     OwnChanged,
+    zone_json::{time_zone_to_json, zone_changed_of},
 };
 use crate::{
     domain::{
@@ -215,6 +216,9 @@ pub(super) fn states_of(changed: &FeatureChanged) -> [Option<Json>; 2] {
         FeatureChanged::KeptLimit(OwnChanged { before, after, .. }) => {
             [before, after].map(|state| state.as_ref().map(kept_limit_to_json))
         }
+        FeatureChanged::TimeZone(OwnChanged { before, after, .. }) => {
+            [before, after].map(|state| state.as_ref().map(time_zone_to_json))
+        }
     }
 }
 
@@ -251,6 +255,9 @@ pub(super) fn changed_of(
         }
         FeatureChange::Own(_, OwnEdit::EndKeptLimit(_)) => {
             FeatureChanged::KeptLimit(own_of(event, kept_limit_of)?)
+        }
+        FeatureChange::Own(_, OwnEdit::SetTimeZone(_)) => {
+            FeatureChanged::TimeZone(zone_changed_of(event)?)
         }
     })
 }

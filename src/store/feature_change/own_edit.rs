@@ -53,6 +53,7 @@ impl Store {
                 own.end_kept_feature(txn, &locked, &evidence, name).await
             }
             OwnEdit::EndKeptLimit(key) => own.end_kept_limit(txn, &locked, &evidence, key).await,
+            OwnEdit::SetTimeZone(edit) => own.edit_time_zone(txn, &locked, &evidence, *edit).await,
         };
         Ok(Made { changed: changed?, keepers: None, subject: locked.subdomain })
     }

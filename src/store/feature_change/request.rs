@@ -7,7 +7,7 @@ use super::FeatureChange;
 use crate::{
     domain::{
         Author, CatalogueEdit, ExistingTenants, FeatureName, FeatureUpsert, LimitKind, LimitUpsert,
-        OwnEdit, OwnFlag, OwnLimit, PlanFeatureEdit, PlanLimitEdit, ValueType,
+        OwnEdit, OwnFlag, OwnLimit, PlanFeatureEdit, PlanLimitEdit, TimeZoneEdit, ValueType,
     },
     store::{request_json::key_to_json, setting_json::setting_to_json},
 };
@@ -25,6 +25,7 @@ pub(super) fn action_of(change: &FeatureChange) -> &'static str {
         FeatureChange::Own(_, OwnEdit::EndLimit(_)) => "EndLimitOverride",
         FeatureChange::Own(_, OwnEdit::EndKeptFeature(_)) => "EndKeptFeature",
         FeatureChange::Own(_, OwnEdit::EndKeptLimit(_)) => "EndKeptLimit",
+        FeatureChange::Own(_, OwnEdit::SetTimeZone(_)) => "SetTimeZone",
     }
 }
 
@@ -107,5 +108,8 @@ fn own_of(edit: &OwnEdit) -> Json {
             json!({ "limit_key": key, "limit": limit, "ends_at": ends_at })
         }
         OwnEdit::EndLimit(key) | OwnEdit::EndKeptLimit(key) => json!({ "limit_key": key }),
+        OwnEdit::SetTimeZone(TimeZoneEdit { zone, servers: _ }) => {
+            json!({ "time_zone": zone.map_or("", |zone| zone.name()) })
+        }
     }
 }

@@ -5,8 +5,8 @@ use entitlementd::{
     proto::v1::{
         EndKeptFeatureRequest, EndKeptLimitRequest, FeatureReason, FeatureValueType, LimitKind,
         LimitSource, ListLimitsRequest, PreviewFeatureChangeRequest, SetLimitOverrideRequest,
-        SetPlanFeatureRequest, SetPlanLimitRequest, SetTenantFlagRequest, UpsertFeatureRequest,
-        UpsertLimitRequest, preview_feature_change_request::Change,
+        SetPlanFeatureRequest, SetPlanLimitRequest, SetTenantFlagRequest, SetTimeZoneRequest,
+        UpsertFeatureRequest, UpsertLimitRequest, preview_feature_change_request::Change,
         preview_feature_change_response,
     },
 };
@@ -179,6 +179,11 @@ async fn a_preview_says_what_the_change_would_do_and_does_nothing() {
                 limit_key: "users".into(),
                 ..Default::default()
             }),
+            Change::SetTimeZone(SetTimeZoneRequest {
+                tenant: id(1),
+                time_zone: "Asia/Kolkata".into(),
+                ..Default::default()
+            }),
             Change::SetPlanFeature(SetPlanFeatureRequest {
                 plan_slug: "growth".into(),
                 module_code: "finance".into(),
@@ -206,6 +211,7 @@ async fn a_preview_says_what_the_change_would_do_and_does_nothing() {
                 Would::LimitOverride(change) => change.after.is_some() || asked.contains("End"),
                 Would::KeptFeature(change) => change.after.is_none(),
                 Would::KeptLimit(change) => change.after.is_none(),
+                Would::TimeZone(change) => change.after != change.before,
             };
             assert!(after, "{asked}");
         }

@@ -12,7 +12,7 @@ from .answers import Reservation
 
 GRANULARITIES = ("QUARTER_HOUR", "HOUR", "DAY", "MONTH")
 Granularity = Literal["QUARTER_HOUR", "HOUR", "DAY", "MONTH"]
-"""How long spans are. Days and months are those of the server's time zone. Quarters and hours are kept for 90 days, days
+"""How long spans are. Days and months are those of the tenant's time zone. Quarters and hours are kept for 90 days, days
 and months for ever."""
 
 Unsettled = Literal["SPENT", "RETURNED"]

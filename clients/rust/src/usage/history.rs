@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
-/// How long spans are. Days and months are those of the server's time zone.
+/// How long spans are. Days and months are those of the tenant's time zone.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum UsageGranularity {
     /// A quarter of an hour; kept for 90 days.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tonic::Status;
 
 use super::{
-    feature_terms::{flag, kept_feature, kept_limit, limit_override},
+    feature_terms::{flag, kept_feature, kept_limit, limit_override, time_zone},
     features::limit,
     mutations::entitlements,
     requests::Fields,
@@ -109,7 +109,7 @@ pub(in crate::service) fn tenant_key(request: &GetTenantRequest) -> Result<Tenan
 }
 
 pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResponse {
-    let TenantRecord { at, overview } = record;
+    let TenantRecord { at, zone, overview } = record;
     let Overview {
         evidence,
         revision,
@@ -132,6 +132,7 @@ pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResp
         entitlements: summary.ok().map(entitlements),
         kept_features: kept_features.into_iter().map(kept_feature).collect(),
         kept_limits: kept_limits.into_iter().map(kept_limit).collect(),
+        time_zone: Some(time_zone(zone)),
     }
 }
 

@@ -3,6 +3,7 @@
 use tonic::{Request, Status};
 
 use super::{
+    feature_terms::time_zone,
     features::{feature_decision, limit_decision, limit_kind, limit_reason, named_limit},
     requests::{Fields, caller},
     responses::{module_decision, outcome, subscriptions_facts, tenant_facts, timestamp},
@@ -233,6 +234,7 @@ fn usage_facts(usage: UsageEvidence) -> pb::UsageFacts {
         resets_at: usage.resets_at.map(timestamp),
         keys: usage.keys.into_iter().map(usage_key_facts).collect(),
         refusals: usage.refusals.into_iter().map(usage_refusal_facts).collect(),
+        time_zone: usage.zones.map(time_zone),
     }
 }
 

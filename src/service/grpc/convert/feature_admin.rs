@@ -1,5 +1,6 @@
 //! The requests of FeatureAdminService.
 
+use chrono_tz::Tz;
 use prost_types::{Value, value::Kind};
 use tonic::Status;
 
@@ -8,7 +9,8 @@ use crate::{
     domain::{
         CatalogueEdit, ExistingTenants, FeatureName, FeatureUpsert, LimitKind, LimitUpsert,
         OwnEdit, OwnFlag, OwnLimit, PlanFeature, PlanFeatureEdit, PlanLimitEdit, Setting,
-        ValueType,
+        TimeZoneEdit, ValueType,
+        calendar::parse_zone,
         limits::{
             MAX_DESCRIPTION_CHARS, MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS,
             MAX_OFFER_NAME_CHARS, MAX_VALUE_CHARS, MAX_WORD_CHARS,
@@ -125,6 +127,20 @@ pub(in crate::service) fn end_kept_limit_query(
     fields.own(&request.tenant, edit, &request.reason, &request.request_id)
 }
 
+/// `servers`: the zone of the servers.
+pub(in crate::service) fn time_zone_query(
+    request: pb::SetTimeZoneRequest,
+    servers: Tz,
+) -> Result<FeatureChangeQuery, Status> {
+    let mut fields = Fields::default();
+    let zone = parse_zone(&request.time_zone).unwrap_or_else(|_| {
+        fields.violated("time_zone", "must be the name of a time zone, such as Asia/Kolkata");
+        None
+    });
+    let edit = OwnEdit::SetTimeZone(TimeZoneEdit { zone, servers });
+    fields.own(&request.tenant, edit, &request.reason, &request.request_id)
+}
+
 pub(in crate::service) fn plan_feature_query(
     request: pb::SetPlanFeatureRequest,
 ) -> Result<FeatureChangeQuery, Status> {
@@ -161,6 +177,7 @@ pub(in crate::service) fn plan_limit_query(
 
 pub(in crate::service) fn feature_preview_query(
     request: pb::PreviewFeatureChangeRequest,
+    servers: Tz,
 ) -> Result<FeatureChangeQuery, Status> {
     match request.change {
         Some(Change::UpsertFeature(request)) => feature_upsert_query(request),
@@ -171,6 +188,7 @@ pub(in crate::service) fn feature_preview_query(
         Some(Change::EndLimitOverride(request)) => end_override_query(request),
         Some(Change::EndKeptFeature(request)) => end_kept_feature_query(request),
         Some(Change::EndKeptLimit(request)) => end_kept_limit_query(request),
+        Some(Change::SetTimeZone(request)) => time_zone_query(request, servers),
         Some(Change::SetPlanFeature(request)) => plan_feature_query(request),
         Some(Change::SetPlanLimit(request)) => plan_limit_query(request),
         None => {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{
         AffectedTenants, Edited, FeatureEntry, LimitDefinition, LimitEntry, OwnLimit, ValueType,
+        calendar::{MonthZone, ZoneStanding},
     },
     proto::v1::{self as pb, preview_feature_change_response::Change},
     store::{FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, OwnChanged},
@@ -68,6 +69,10 @@ pub(in crate::service) fn end_kept_limit_response(
     changed: FeatureChanged,
 ) -> pb::EndKeptLimitResponse {
     pb::EndKeptLimitResponse { change: kept_limit_change(changed) }
+}
+
+pub(in crate::service) fn time_zone_response(changed: FeatureChanged) -> pb::SetTimeZoneResponse {
+    pb::SetTimeZoneResponse { change: time_zone_change(changed) }
 }
 
 pub(in crate::service) fn plan_feature_response(
@@ -138,6 +143,14 @@ fn change(changed: FeatureChanged) -> Change {
                 revision,
             })
         }
+        FeatureChanged::TimeZone(OwnChanged { tenant, before, after, revision }) => {
+            Change::TimeZone(pb::TimeZoneChange {
+                tenant_id: tenant.to_string(),
+                before: before.map(time_zone),
+                after: after.map(time_zone),
+                revision,
+            })
+        }
     }
 }
 
@@ -163,6 +176,10 @@ fn kept_feature_change(changed: FeatureChanged) -> Option<pb::KeptFeatureChange>
 
 fn kept_limit_change(changed: FeatureChanged) -> Option<pb::KeptLimitChange> {
     if let Change::KeptLimit(kept) = change(changed) { Some(kept) } else { None }
+}
+
+fn time_zone_change(changed: FeatureChanged) -> Option<pb::TimeZoneChange> {
+    if let Change::TimeZone(zone) = change(changed) { Some(zone) } else { None }
 }
 
 fn feature(entry: FeatureEntry) -> pb::DefinedFeature {
@@ -242,4 +259,14 @@ pub(super) fn flag(named: NamedFlag) -> pb::TenantFlag {
 pub(super) fn limit_override(named: NamedLimit) -> pb::LimitOverride {
     let OwnLimit { limit, ends_at, reason } = named.own;
     pb::LimitOverride { limit_key: named.key, limit, ends_at: ends_at.map(timestamp), reason }
+}
+
+pub(super) fn time_zone(ZoneStanding { present, next }: ZoneStanding) -> pb::TenantTimeZone {
+    let month = |MonthZone { month, starts_at, zone, is_own }| pb::MonthTimeZone {
+        month: month.to_string(),
+        starts_at: Some(timestamp(starts_at)),
+        time_zone: zone.name().to_owned(),
+        is_own,
+    };
+    pb::TenantTimeZone { present: Some(month(present)), next: next.map(month) }
 }

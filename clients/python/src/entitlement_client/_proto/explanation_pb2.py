@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from . import decision_pb2 as entitlement_dot_v1_dot_decision__pb2
 from . import feature_pb2 as entitlement_dot_v1_dot_feature__pb2
+from . import feature_terms_pb2 as entitlement_dot_v1_dot_feature__terms__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n entitlement/v1/explanation.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a\x1c\x65ntitlement/v1/feature.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x04Rule\x12\r\n\x05order\x18\x01 \x01(\x05\x12\x11\n\tcondition\x18\x02 \x01(\t\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.RuleOutcome\x12\r\n\x05\x66ound\x18\x04 \x01(\t\"\x86\x01\n\x0bTenantFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsubdomain\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t\x12\x13\n\x06status\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tplan_slug\x18\x06 \x01(\tB\t\n\x07_status\"<\n\x0bModuleFacts\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tis_active\x18\x03 \x01(\x08\"\xa4\x02\n\x11SubscriptionFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08is_trial\x18\x05 \x01(\x08\x12\x31\n\rtrial_ends_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06reason\x18\x07 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07\x64\x65\x63ides\x18\x08 \x01(\x08\x42\t\n\x07_status\"\xeb\x01\n\x0c\x43\x61\x63hedAnswer\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12\x30\n\x07\x66\x65\x61ture\x18\x05 \x01(\x0b\x32\x1f.entitlement.v1.FeatureDecision\x12,\n\x05limit\x18\x06 \x01(\x0b\x32\x1d.entitlement.v1.LimitDecision\"\xb5\x01\n\tFlagFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12\x17\n\nis_enabled\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06\x63onfig\x18\x04 \x01(\tH\x01\x88\x01\x01\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65\x63ides\x18\x06 \x01(\x08\x42\r\n\x0b_is_enabledB\t\n\x07_config\"\xaf\x01\n\x0c\x46\x65\x61tureFacts\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\nvalue_type\x18\x05 \x01(\t\x12\x18\n\x10is_on_by_default\x18\x06 \x01(\x08\x12\x1a\n\rdefault_value\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_default_value\"T\n\x10PlanFeatureFacts\x12\x11\n\tplan_slug\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x12\n\x05value\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"\x7f\n\x10KeptFeatureFacts\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x02 \x01(\tH\x01\x88\x01\x01\x12+\n\x07kept_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_enabledB\x08\n\x06_value\"z\n\nLimitFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.entitlement.v1.LimitKind\x12\x1a\n\x12is_column_of_plans\x18\x05 \x01(\x08\"\xc9\x01\n\nUsageFacts\x12\x0c\n\x04used\x18\x01 \x01(\x03\x12\x0c\n\x04held\x18\x02 \x01(\x03\x12\x0e\n\x06period\x18\x03 \x01(\t\x12-\n\tresets_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04keys\x18\x05 \x03(\x0b\x32\x1d.entitlement.v1.UsageKeyFacts\x12\x33\n\x08refusals\x18\x06 \x03(\x0b\x32!.entitlement.v1.UsageRefusalFacts\"\x8d\x01\n\x11UsageRefusalFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.LimitReason\x12.\n\nrefused_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x02\n\rUsageKeyFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12\r\n\x05state\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nheld_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06period\x18\x06 \x01(\t\x12\x13\n\x0bmodule_code\x18\x07 \x01(\t\x12\x13\n\x0bused_amount\x18\x08 \x01(\x03\x12\x14\n\x0clease_holder\x18\t \x01(\t\x12\x14\n\x0c\x63orrects_key\x18\n \x01(\t\"A\n\x0ePlanLimitFacts\x12\x11\n\tplan_slug\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limit\"[\n\x0eKeptLimitFacts\x12\x12\n\x05limit\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07kept_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limit\"\x80\x01\n\x12LimitOverrideFacts\x12\x12\n\x05value\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07is_over\x18\x04 \x01(\x08\x42\x08\n\x06_value*|\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13RULE_OUTCOME_PASSED\x10\x01\x12\x18\n\x14RULE_OUTCOME_DECIDES\x10\x02\x12\x1c\n\x18RULE_OUTCOME_NOT_REACHED\x10\x03\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n entitlement/v1/explanation.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a\x1c\x65ntitlement/v1/feature.proto\x1a\"entitlement/v1/feature_terms.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x04Rule\x12\r\n\x05order\x18\x01 \x01(\x05\x12\x11\n\tcondition\x18\x02 \x01(\t\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.RuleOutcome\x12\r\n\x05\x66ound\x18\x04 \x01(\t\"\x86\x01\n\x0bTenantFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsubdomain\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t\x12\x13\n\x06status\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x11\n\tplan_slug\x18\x06 \x01(\tB\t\n\x07_status\"<\n\x0bModuleFacts\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tis_active\x18\x03 \x01(\x08\"\xa4\x02\n\x11SubscriptionFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08is_trial\x18\x05 \x01(\x08\x12\x31\n\rtrial_ends_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06reason\x18\x07 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07\x64\x65\x63ides\x18\x08 \x01(\x08\x42\t\n\x07_status\"\xeb\x01\n\x0c\x43\x61\x63hedAnswer\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12\x30\n\x07\x66\x65\x61ture\x18\x05 \x01(\x0b\x32\x1f.entitlement.v1.FeatureDecision\x12,\n\x05limit\x18\x06 \x01(\x0b\x32\x1d.entitlement.v1.LimitDecision\"\xb5\x01\n\tFlagFacts\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12\x17\n\nis_enabled\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06\x63onfig\x18\x04 \x01(\tH\x01\x88\x01\x01\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65\x63ides\x18\x06 \x01(\x08\x42\r\n\x0b_is_enabledB\t\n\x07_config\"\xaf\x01\n\x0c\x46\x65\x61tureFacts\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\nvalue_type\x18\x05 \x01(\t\x12\x18\n\x10is_on_by_default\x18\x06 \x01(\x08\x12\x1a\n\rdefault_value\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_default_value\"T\n\x10PlanFeatureFacts\x12\x11\n\tplan_slug\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x12\n\x05value\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"\x7f\n\x10KeptFeatureFacts\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x02 \x01(\tH\x01\x88\x01\x01\x12+\n\x07kept_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_enabledB\x08\n\x06_value\"z\n\nLimitFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.entitlement.v1.LimitKind\x12\x1a\n\x12is_column_of_plans\x18\x05 \x01(\x08\"\xfc\x01\n\nUsageFacts\x12\x0c\n\x04used\x18\x01 \x01(\x03\x12\x0c\n\x04held\x18\x02 \x01(\x03\x12\x0e\n\x06period\x18\x03 \x01(\t\x12-\n\tresets_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04keys\x18\x05 \x03(\x0b\x32\x1d.entitlement.v1.UsageKeyFacts\x12\x33\n\x08refusals\x18\x06 \x03(\x0b\x32!.entitlement.v1.UsageRefusalFacts\x12\x31\n\ttime_zone\x18\x07 \x01(\x0b\x32\x1e.entitlement.v1.TenantTimeZone\"\x8d\x01\n\x11UsageRefusalFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.LimitReason\x12.\n\nrefused_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x02\n\rUsageKeyFacts\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12\r\n\x05state\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nheld_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06period\x18\x06 \x01(\t\x12\x13\n\x0bmodule_code\x18\x07 \x01(\t\x12\x13\n\x0bused_amount\x18\x08 \x01(\x03\x12\x14\n\x0clease_holder\x18\t \x01(\t\x12\x14\n\x0c\x63orrects_key\x18\n \x01(\t\"A\n\x0ePlanLimitFacts\x12\x11\n\tplan_slug\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_limit\"[\n\x0eKeptLimitFacts\x12\x12\n\x05limit\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07kept_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limit\"\x80\x01\n\x12LimitOverrideFacts\x12\x12\n\x05value\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07is_over\x18\x04 \x01(\x08\x42\x08\n\x06_value*|\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n\x13RULE_OUTCOME_PASSED\x10\x01\x12\x18\n\x14RULE_OUTCOME_DECIDES\x10\x02\x12\x1c\n\x18RULE_OUTCOME_NOT_REACHED\x10\x03\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,38 +36,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.explanation_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
-  _globals['_RULEOUTCOME']._serialized_start=2581
-  _globals['_RULEOUTCOME']._serialized_end=2705
-  _globals['_RULE']._serialized_start=146
-  _globals['_RULE']._serialized_end=247
-  _globals['_TENANTFACTS']._serialized_start=250
-  _globals['_TENANTFACTS']._serialized_end=384
-  _globals['_MODULEFACTS']._serialized_start=386
-  _globals['_MODULEFACTS']._serialized_end=446
-  _globals['_SUBSCRIPTIONFACTS']._serialized_start=449
-  _globals['_SUBSCRIPTIONFACTS']._serialized_end=741
-  _globals['_CACHEDANSWER']._serialized_start=744
-  _globals['_CACHEDANSWER']._serialized_end=979
-  _globals['_FLAGFACTS']._serialized_start=982
-  _globals['_FLAGFACTS']._serialized_end=1163
-  _globals['_FEATUREFACTS']._serialized_start=1166
-  _globals['_FEATUREFACTS']._serialized_end=1341
-  _globals['_PLANFEATUREFACTS']._serialized_start=1343
-  _globals['_PLANFEATUREFACTS']._serialized_end=1427
-  _globals['_KEPTFEATUREFACTS']._serialized_start=1429
-  _globals['_KEPTFEATUREFACTS']._serialized_end=1556
-  _globals['_LIMITFACTS']._serialized_start=1558
-  _globals['_LIMITFACTS']._serialized_end=1680
-  _globals['_USAGEFACTS']._serialized_start=1683
-  _globals['_USAGEFACTS']._serialized_end=1884
-  _globals['_USAGEREFUSALFACTS']._serialized_start=1887
-  _globals['_USAGEREFUSALFACTS']._serialized_end=2028
-  _globals['_USAGEKEYFACTS']._serialized_start=2031
-  _globals['_USAGEKEYFACTS']._serialized_end=2288
-  _globals['_PLANLIMITFACTS']._serialized_start=2290
-  _globals['_PLANLIMITFACTS']._serialized_end=2355
-  _globals['_KEPTLIMITFACTS']._serialized_start=2357
-  _globals['_KEPTLIMITFACTS']._serialized_end=2448
-  _globals['_LIMITOVERRIDEFACTS']._serialized_start=2451
-  _globals['_LIMITOVERRIDEFACTS']._serialized_end=2579
+  _globals['_RULEOUTCOME']._serialized_start=2668
+  _globals['_RULEOUTCOME']._serialized_end=2792
+  _globals['_RULE']._serialized_start=182
+  _globals['_RULE']._serialized_end=283
+  _globals['_TENANTFACTS']._serialized_start=286
+  _globals['_TENANTFACTS']._serialized_end=420
+  _globals['_MODULEFACTS']._serialized_start=422
+  _globals['_MODULEFACTS']._serialized_end=482
+  _globals['_SUBSCRIPTIONFACTS']._serialized_start=485
+  _globals['_SUBSCRIPTIONFACTS']._serialized_end=777
+  _globals['_CACHEDANSWER']._serialized_start=780
+  _globals['_CACHEDANSWER']._serialized_end=1015
+  _globals['_FLAGFACTS']._serialized_start=1018
+  _globals['_FLAGFACTS']._serialized_end=1199
+  _globals['_FEATUREFACTS']._serialized_start=1202
+  _globals['_FEATUREFACTS']._serialized_end=1377
+  _globals['_PLANFEATUREFACTS']._serialized_start=1379
+  _globals['_PLANFEATUREFACTS']._serialized_end=1463
+  _globals['_KEPTFEATUREFACTS']._serialized_start=1465
+  _globals['_KEPTFEATUREFACTS']._serialized_end=1592
+  _globals['_LIMITFACTS']._serialized_start=1594
+  _globals['_LIMITFACTS']._serialized_end=1716
+  _globals['_USAGEFACTS']._serialized_start=1719
+  _globals['_USAGEFACTS']._serialized_end=1971
+  _globals['_USAGEREFUSALFACTS']._serialized_start=1974
+  _globals['_USAGEREFUSALFACTS']._serialized_end=2115
+  _globals['_USAGEKEYFACTS']._serialized_start=2118
+  _globals['_USAGEKEYFACTS']._serialized_end=2375
+  _globals['_PLANLIMITFACTS']._serialized_start=2377
+  _globals['_PLANLIMITFACTS']._serialized_end=2442
+  _globals['_KEPTLIMITFACTS']._serialized_start=2444
+  _globals['_KEPTLIMITFACTS']._serialized_end=2535
+  _globals['_LIMITOVERRIDEFACTS']._serialized_start=2538
+  _globals['_LIMITOVERRIDEFACTS']._serialized_end=2666
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from . import decision_pb2 as _decision_pb2
 from . import feature_pb2 as _feature_pb2
+from . import feature_terms_pb2 as _feature_terms_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -166,20 +167,22 @@ class LimitFacts(_message.Message):
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., is_column_of_plans: bool = ...) -> None: ...
 
 class UsageFacts(_message.Message):
-    __slots__ = ("used", "held", "period", "resets_at", "keys", "refusals")
+    __slots__ = ("used", "held", "period", "resets_at", "keys", "refusals", "time_zone")
     USED_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     PERIOD_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     used: int
     held: int
     period: str
     resets_at: _timestamp_pb2.Timestamp
     keys: _containers.RepeatedCompositeFieldContainer[UsageKeyFacts]
     refusals: _containers.RepeatedCompositeFieldContainer[UsageRefusalFacts]
-    def __init__(self, used: _Optional[int] = ..., held: _Optional[int] = ..., period: _Optional[str] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[UsageKeyFacts, _Mapping]]] = ..., refusals: _Optional[_Iterable[_Union[UsageRefusalFacts, _Mapping]]] = ...) -> None: ...
+    time_zone: _feature_terms_pb2.TenantTimeZone
+    def __init__(self, used: _Optional[int] = ..., held: _Optional[int] = ..., period: _Optional[str] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[UsageKeyFacts, _Mapping]]] = ..., refusals: _Optional[_Iterable[_Union[UsageRefusalFacts, _Mapping]]] = ..., time_zone: _Optional[_Union[_feature_terms_pb2.TenantTimeZone, _Mapping]] = ...) -> None: ...
 
 class UsageRefusalFacts(_message.Message):
     __slots__ = ("key", "amount", "reason", "refused_at")

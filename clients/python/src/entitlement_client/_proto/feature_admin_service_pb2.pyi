@@ -164,6 +164,18 @@ class KeptLimitChange(_message.Message):
     revision: int
     def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[_feature_terms_pb2.KeptLimit, _Mapping]] = ..., after: _Optional[_Union[_feature_terms_pb2.KeptLimit, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class TimeZoneChange(_message.Message):
+    __slots__ = ("tenant_id", "before", "after", "revision")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    before: _feature_terms_pb2.TenantTimeZone
+    after: _feature_terms_pb2.TenantTimeZone
+    revision: int
+    def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[_feature_terms_pb2.TenantTimeZone, _Mapping]] = ..., after: _Optional[_Union[_feature_terms_pb2.TenantTimeZone, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
 class ListFeaturesRequest(_message.Message):
     __slots__ = ("module_code",)
     MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -358,6 +370,24 @@ class EndKeptLimitResponse(_message.Message):
     change: KeptLimitChange
     def __init__(self, change: _Optional[_Union[KeptLimitChange, _Mapping]] = ...) -> None: ...
 
+class SetTimeZoneRequest(_message.Message):
+    __slots__ = ("tenant", "time_zone", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    time_zone: str
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., time_zone: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetTimeZoneResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TimeZoneChange
+    def __init__(self, change: _Optional[_Union[TimeZoneChange, _Mapping]] = ...) -> None: ...
+
 class SetPlanFeatureRequest(_message.Message):
     __slots__ = ("plan_slug", "module_code", "feature_key", "enabled", "value", "existing_tenants", "reason", "request_id")
     PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -407,7 +437,7 @@ class SetPlanLimitResponse(_message.Message):
     def __init__(self, change: _Optional[_Union[LimitEdit, _Mapping]] = ...) -> None: ...
 
 class PreviewFeatureChangeRequest(_message.Message):
-    __slots__ = ("upsert_feature", "upsert_limit", "set_tenant_flag", "delete_tenant_flag", "set_limit_override", "end_limit_override", "set_plan_feature", "set_plan_limit", "end_kept_feature", "end_kept_limit")
+    __slots__ = ("upsert_feature", "upsert_limit", "set_tenant_flag", "delete_tenant_flag", "set_limit_override", "end_limit_override", "set_plan_feature", "set_plan_limit", "end_kept_feature", "end_kept_limit", "set_time_zone")
     UPSERT_FEATURE_FIELD_NUMBER: _ClassVar[int]
     UPSERT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     SET_TENANT_FLAG_FIELD_NUMBER: _ClassVar[int]
@@ -418,6 +448,7 @@ class PreviewFeatureChangeRequest(_message.Message):
     SET_PLAN_LIMIT_FIELD_NUMBER: _ClassVar[int]
     END_KEPT_FEATURE_FIELD_NUMBER: _ClassVar[int]
     END_KEPT_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SET_TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     upsert_feature: UpsertFeatureRequest
     upsert_limit: UpsertLimitRequest
     set_tenant_flag: SetTenantFlagRequest
@@ -428,20 +459,23 @@ class PreviewFeatureChangeRequest(_message.Message):
     set_plan_limit: SetPlanLimitRequest
     end_kept_feature: EndKeptFeatureRequest
     end_kept_limit: EndKeptLimitRequest
-    def __init__(self, upsert_feature: _Optional[_Union[UpsertFeatureRequest, _Mapping]] = ..., upsert_limit: _Optional[_Union[UpsertLimitRequest, _Mapping]] = ..., set_tenant_flag: _Optional[_Union[SetTenantFlagRequest, _Mapping]] = ..., delete_tenant_flag: _Optional[_Union[DeleteTenantFlagRequest, _Mapping]] = ..., set_limit_override: _Optional[_Union[SetLimitOverrideRequest, _Mapping]] = ..., end_limit_override: _Optional[_Union[EndLimitOverrideRequest, _Mapping]] = ..., set_plan_feature: _Optional[_Union[SetPlanFeatureRequest, _Mapping]] = ..., set_plan_limit: _Optional[_Union[SetPlanLimitRequest, _Mapping]] = ..., end_kept_feature: _Optional[_Union[EndKeptFeatureRequest, _Mapping]] = ..., end_kept_limit: _Optional[_Union[EndKeptLimitRequest, _Mapping]] = ...) -> None: ...
+    set_time_zone: SetTimeZoneRequest
+    def __init__(self, upsert_feature: _Optional[_Union[UpsertFeatureRequest, _Mapping]] = ..., upsert_limit: _Optional[_Union[UpsertLimitRequest, _Mapping]] = ..., set_tenant_flag: _Optional[_Union[SetTenantFlagRequest, _Mapping]] = ..., delete_tenant_flag: _Optional[_Union[DeleteTenantFlagRequest, _Mapping]] = ..., set_limit_override: _Optional[_Union[SetLimitOverrideRequest, _Mapping]] = ..., end_limit_override: _Optional[_Union[EndLimitOverrideRequest, _Mapping]] = ..., set_plan_feature: _Optional[_Union[SetPlanFeatureRequest, _Mapping]] = ..., set_plan_limit: _Optional[_Union[SetPlanLimitRequest, _Mapping]] = ..., end_kept_feature: _Optional[_Union[EndKeptFeatureRequest, _Mapping]] = ..., end_kept_limit: _Optional[_Union[EndKeptLimitRequest, _Mapping]] = ..., set_time_zone: _Optional[_Union[SetTimeZoneRequest, _Mapping]] = ...) -> None: ...
 
 class PreviewFeatureChangeResponse(_message.Message):
-    __slots__ = ("feature", "limit", "flag", "limit_override", "kept_feature", "kept_limit")
+    __slots__ = ("feature", "limit", "flag", "limit_override", "kept_feature", "kept_limit", "time_zone")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     FLAG_FIELD_NUMBER: _ClassVar[int]
     LIMIT_OVERRIDE_FIELD_NUMBER: _ClassVar[int]
     KEPT_FEATURE_FIELD_NUMBER: _ClassVar[int]
     KEPT_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     feature: FeatureEdit
     limit: LimitEdit
     flag: TenantFlagChange
     limit_override: LimitOverrideChange
     kept_feature: KeptFeatureChange
     kept_limit: KeptLimitChange
-    def __init__(self, feature: _Optional[_Union[FeatureEdit, _Mapping]] = ..., limit: _Optional[_Union[LimitEdit, _Mapping]] = ..., flag: _Optional[_Union[TenantFlagChange, _Mapping]] = ..., limit_override: _Optional[_Union[LimitOverrideChange, _Mapping]] = ..., kept_feature: _Optional[_Union[KeptFeatureChange, _Mapping]] = ..., kept_limit: _Optional[_Union[KeptLimitChange, _Mapping]] = ...) -> None: ...
+    time_zone: TimeZoneChange
+    def __init__(self, feature: _Optional[_Union[FeatureEdit, _Mapping]] = ..., limit: _Optional[_Union[LimitEdit, _Mapping]] = ..., flag: _Optional[_Union[TenantFlagChange, _Mapping]] = ..., limit_override: _Optional[_Union[LimitOverrideChange, _Mapping]] = ..., kept_feature: _Optional[_Union[KeptFeatureChange, _Mapping]] = ..., kept_limit: _Optional[_Union[KeptLimitChange, _Mapping]] = ..., time_zone: _Optional[_Union[TimeZoneChange, _Mapping]] = ...) -> None: ...

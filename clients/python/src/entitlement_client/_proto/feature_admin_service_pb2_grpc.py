@@ -92,6 +92,11 @@ class FeatureAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.FromString,
                 _registered_method=True)
+        self.SetTimeZone = channel.unary_unary(
+                '/entitlement.v1.FeatureAdminService/SetTimeZone',
+                request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneResponse.FromString,
+                _registered_method=True)
         self.SetPlanFeature = channel.unary_unary(
                 '/entitlement.v1.FeatureAdminService/SetPlanFeature',
                 request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetPlanFeatureRequest.SerializeToString,
@@ -231,6 +236,20 @@ class FeatureAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTimeZone(self, request, context):
+        """Sets the time zone in which a tenant's months are counted, from the next
+        month on: the first that begins, in the zone before and in this one, no
+        sooner than a quarter of an hour from now. Months that have begun stay as they are. A
+        zone that was to come, and has not begun, comes no more: the zone that holds
+        takes it back.
+
+        Role: operator. INVALID_ARGUMENT: there is no such zone; NOT_FOUND
+        (TENANT_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetPlanFeature(self, request, context):
         """Sets what a plan says about a feature.
 
@@ -315,6 +334,11 @@ def add_FeatureAdminServiceServicer_to_server(servicer, server):
                     servicer.EndKeptLimit,
                     request_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.SerializeToString,
+            ),
+            'SetTimeZone': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTimeZone,
+                    request_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneResponse.SerializeToString,
             ),
             'SetPlanFeature': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPlanFeature,
@@ -610,6 +634,33 @@ class FeatureAdminService(object):
             '/entitlement.v1.FeatureAdminService/EndKeptLimit',
             entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.SerializeToString,
             entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTimeZone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.FeatureAdminService/SetTimeZone',
+            entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneRequest.SerializeToString,
+            entitlement_dot_v1_dot_feature__admin__service__pb2.SetTimeZoneResponse.FromString,
             options,
             channel_credentials,
             insecure,

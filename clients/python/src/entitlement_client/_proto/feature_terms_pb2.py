@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"entitlement/v1/feature_terms.proto\x12\x0e\x65ntitlement.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\nTenantFlag\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"\xad\x01\n\x0bKeptFeature\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x14\n\x07\x65nabled\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12+\n\x07kept_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_enabled\"i\n\tKeptLimit\x12\x11\n\tlimit_key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07kept_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limit\"}\n\rLimitOverride\x12\x11\n\tlimit_key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07\x65nds_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\tB\x08\n\x06_limit*j\n\x0f\x45xistingTenants\x12 \n\x1c\x45XISTING_TENANTS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45XISTING_TENANTS_KEEP\x10\x01\x12\x1a\n\x16\x45XISTING_TENANTS_APPLY\x10\x02\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"entitlement/v1/feature_terms.proto\x12\x0e\x65ntitlement.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\nTenantFlag\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"\xad\x01\n\x0bKeptFeature\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x14\n\x07\x65nabled\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12+\n\x07kept_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_enabled\"i\n\tKeptLimit\x12\x11\n\tlimit_key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07kept_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limit\"}\n\rLimitOverride\x12\x11\n\tlimit_key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x07\x65nds_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\tB\x08\n\x06_limit\"m\n\x0eTenantTimeZone\x12.\n\x07present\x18\x01 \x01(\x0b\x32\x1d.entitlement.v1.MonthTimeZone\x12+\n\x04next\x18\x02 \x01(\x0b\x32\x1d.entitlement.v1.MonthTimeZone\"p\n\rMonthTimeZone\x12\r\n\x05month\x18\x01 \x01(\t\x12-\n\tstarts_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x0e\n\x06is_own\x18\x04 \x01(\x08*j\n\x0f\x45xistingTenants\x12 \n\x1c\x45XISTING_TENANTS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45XISTING_TENANTS_KEEP\x10\x01\x12\x1a\n\x16\x45XISTING_TENANTS_APPLY\x10\x02\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.feature_term
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
-  _globals['_EXISTINGTENANTS']._serialized_start=639
-  _globals['_EXISTINGTENANTS']._serialized_end=745
+  _globals['_EXISTINGTENANTS']._serialized_start=864
+  _globals['_EXISTINGTENANTS']._serialized_end=970
   _globals['_TENANTFLAG']._serialized_start=117
   _globals['_TENANTFLAG']._serialized_end=227
   _globals['_KEPTFEATURE']._serialized_start=230
@@ -44,4 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEPTLIMIT']._serialized_end=510
   _globals['_LIMITOVERRIDE']._serialized_start=512
   _globals['_LIMITOVERRIDE']._serialized_end=637
+  _globals['_TENANTTIMEZONE']._serialized_start=639
+  _globals['_TENANTTIMEZONE']._serialized_end=748
+  _globals['_MONTHTIMEZONE']._serialized_start=750
+  _globals['_MONTHTIMEZONE']._serialized_end=862
 # @@protoc_insertion_point(module_scope)

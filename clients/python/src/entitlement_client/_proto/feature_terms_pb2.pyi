@@ -66,3 +66,23 @@ class LimitOverride(_message.Message):
     ends_at: _timestamp_pb2.Timestamp
     reason: str
     def __init__(self, limit_key: _Optional[str] = ..., limit: _Optional[int] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TenantTimeZone(_message.Message):
+    __slots__ = ("present", "next")
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    present: MonthTimeZone
+    next: MonthTimeZone
+    def __init__(self, present: _Optional[_Union[MonthTimeZone, _Mapping]] = ..., next: _Optional[_Union[MonthTimeZone, _Mapping]] = ...) -> None: ...
+
+class MonthTimeZone(_message.Message):
+    __slots__ = ("month", "starts_at", "time_zone", "is_own")
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    IS_OWN_FIELD_NUMBER: _ClassVar[int]
+    month: str
+    starts_at: _timestamp_pb2.Timestamp
+    time_zone: str
+    is_own: bool
+    def __init__(self, month: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_zone: _Optional[str] = ..., is_own: bool = ...) -> None: ...

@@ -499,7 +499,7 @@ class GetTenantRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ...) -> None: ...
 
 class GetTenantResponse(_message.Message):
-    __slots__ = ("tenant", "modules", "revision", "as_of", "flags", "limit_overrides", "limits", "entitlements", "kept_features", "kept_limits")
+    __slots__ = ("tenant", "modules", "revision", "as_of", "flags", "limit_overrides", "limits", "entitlements", "kept_features", "kept_limits", "time_zone")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +510,7 @@ class GetTenantResponse(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _ClassVar[int]
     KEPT_FEATURES_FIELD_NUMBER: _ClassVar[int]
     KEPT_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     tenant: _explanation_pb2.TenantFacts
     modules: _containers.RepeatedCompositeFieldContainer[TenantModule]
     revision: int
@@ -520,7 +521,8 @@ class GetTenantResponse(_message.Message):
     entitlements: TenantEntitlements
     kept_features: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.KeptFeature]
     kept_limits: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.KeptLimit]
-    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_feature_terms_pb2.TenantFlag, _Mapping]]] = ..., limit_overrides: _Optional[_Iterable[_Union[_feature_terms_pb2.LimitOverride, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., entitlements: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., kept_features: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptFeature, _Mapping]]] = ..., kept_limits: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptLimit, _Mapping]]] = ...) -> None: ...
+    time_zone: _feature_terms_pb2.TenantTimeZone
+    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_feature_terms_pb2.TenantFlag, _Mapping]]] = ..., limit_overrides: _Optional[_Iterable[_Union[_feature_terms_pb2.LimitOverride, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., entitlements: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., kept_features: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptFeature, _Mapping]]] = ..., kept_limits: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptLimit, _Mapping]]] = ..., time_zone: _Optional[_Union[_feature_terms_pb2.TenantTimeZone, _Mapping]] = ...) -> None: ...
 
 class ListTenantsRequest(_message.Message):
     __slots__ = ("statuses", "plan_slug", "module_code", "text", "page_size", "page_token")

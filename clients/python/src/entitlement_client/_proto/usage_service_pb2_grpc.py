@@ -30,8 +30,8 @@ class UsageServiceStub(object):
 
     A meter counts what a limit bounds, under the limit's key: `users`,
     `transactions_monthly`. A level is how many there are, a monthly meter how many
-    came in a calendar month, in the time zone of `--time-zone`: another month is
-    another counter, and nothing is ever reset.
+    came in a calendar month of the tenant's time zone: another month is another
+    counter, and nothing is ever reset.
 
     It writes. Where a file of callers is given, a caller needs the service
     "usage"; where none is, it is answered only on a loopback address or a Unix
@@ -87,8 +87,8 @@ class UsageServiceServicer(object):
 
     A meter counts what a limit bounds, under the limit's key: `users`,
     `transactions_monthly`. A level is how many there are, a monthly meter how many
-    came in a calendar month, in the time zone of `--time-zone`: another month is
-    another counter, and nothing is ever reset.
+    came in a calendar month of the tenant's time zone: another month is another
+    counter, and nothing is ever reset.
 
     It writes. Where a file of callers is given, a caller needs the service
     "usage"; where none is, it is answered only on a loopback address or a Unix
@@ -244,8 +244,8 @@ class UsageService(object):
 
     A meter counts what a limit bounds, under the limit's key: `users`,
     `transactions_monthly`. A level is how many there are, a monthly meter how many
-    came in a calendar month, in the time zone of `--time-zone`: another month is
-    another counter, and nothing is ever reset.
+    came in a calendar month of the tenant's time zone: another month is another
+    counter, and nothing is ever reset.
 
     It writes. Where a file of callers is given, a caller needs the service
     "usage"; where none is, it is answered only on a loopback address or a Unix
