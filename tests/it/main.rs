@@ -97,5 +97,6 @@ mod usage_race;
 mod usage_recorded;
 mod usage_rules;
 mod usage_silence;
+mod usage_zones;
 mod vectors;
 mod watch;
