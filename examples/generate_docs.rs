@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (configuration::PATH, configuration::render()),
         (metrics::PATH, metrics::render(&metrics_of_a_server()?)),
     ];
-    for (path, text) in documents.into_iter().chain(deployed::render()) {
+    for (path, text) in documents.into_iter().chain(deployed::render()?) {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text)?;
         println!("{path}");
     }

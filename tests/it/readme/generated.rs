@@ -41,7 +41,7 @@ fn the_reference_of_flags_is_what_would_be_generated() {
 
 #[test]
 fn what_is_deployed_from_several_folders_is_the_same_in_all() {
-    for (path, text) in deployed::render() {
+    for (path, text) in deployed::render().unwrap() {
         let is_current = page(path) == text;
         assert!(is_current, "{path} is out of date; run: cargo run --example generate_docs");
     }
