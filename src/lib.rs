@@ -24,3 +24,4 @@ pub mod server;
 mod service;
 pub mod store;
 pub mod usage;
+pub mod wire;

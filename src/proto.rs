@@ -12,6 +12,12 @@ pub mod v1 {
     include!("../proto/generated/entitlement.v1.rs");
 }
 
+/// `entitlement.replication.v1`: what instances hold, as they keep it in files.
+#[expect(clippy::pedantic, reason = "generated")]
+pub mod replication {
+    include!("../proto/generated/entitlement.replication.v1.rs");
+}
+
 /// Envoy's external authorization API, as far as it is used: `proto/envoy`.
 #[expect(missing_docs, reason = "the modules are named as the packages are")]
 pub mod envoy {

@@ -64,6 +64,11 @@ impl Catalogue {
         Self { aliases: aliases.into_iter().collect(), ..self }
     }
 
+    /// The former codes of modules, each with the current code, in no order.
+    pub fn aliases(&self) -> impl Iterator<Item = (&ModuleCode, &ModuleCode)> {
+        self.aliases.iter()
+    }
+
     /// Do two readings have equal contents, whenever they were made, and whatever was counted?
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.modules == other.modules

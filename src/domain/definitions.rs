@@ -73,6 +73,11 @@ impl Definitions {
         plans.flat_map(|(slug, all)| all.iter().map(move |(name, said)| (slug, name, said)))
     }
 
+    /// What each plan says, with its slug, in no order.
+    pub fn plan_terms(&self) -> impl Iterator<Item = (&str, &PlanTerms)> {
+        self.plans.iter().map(|(slug, terms)| (&**slug, terms))
+    }
+
     /// All limits, ordered by key.
     pub fn limits(&self) -> &[LimitDefinition] {
         &self.limits

@@ -44,12 +44,24 @@ impl Facts {
         as_of: DateTime<Utc>,
     ) -> Self {
         subscriptions.sort_by(Subscription::order);
+        let held = subscriptions.into_iter().map(HeldSubscription::from).collect();
+        Self::of_held(tenant, held, revision, as_of)
+    }
+
+    /// The same of what other facts held, in their order: it replaces the ids of rows that are equal
+    /// in it.
+    pub fn of_held(
+        tenant: Tenant,
+        mut subscriptions: Vec<HeldSubscription>,
+        revision: u64,
+        as_of: DateTime<Utc>,
+    ) -> Self {
+        subscriptions.sort_by(HeldSubscription::order);
         let mut tags = [0; MAX_TAGS];
         for (held, row) in tags.iter_mut().zip(&subscriptions) {
             *held = tag(row.module.as_str());
         }
-        let status = tenant.status;
-        let subscriptions = subscriptions.into_iter().map(HeldSubscription::from).collect();
+        let (status, subscriptions) = (tenant.status, subscriptions.into());
         Self { subscriptions, tags, as_of, status, revision, tenant: tenant.into() }
     }
 
@@ -63,7 +75,7 @@ impl Facts {
         *self == Self { as_of: self.as_of, ..other.clone() }
     }
 
-    /// All rows, in the order of [`Subscription::order`].
+    /// All rows, in the order of [`Subscription::order`], whose ids are no longer known.
     pub fn rows(&self) -> &[HeldSubscription] {
         &self.subscriptions
     }

@@ -129,6 +129,11 @@ impl Window {
 }
 
 impl HeldSubscription {
+    /// The part of [`Subscription::order`] that is left without the id.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        self.module.cmp(&other.module).then(self.starts_at.cmp(&other.starts_at))
+    }
+
     /// The outcome of this row alone: lines 5 to 9 of the decision table.
     pub fn reason(&self, at: DateTime<Utc>) -> Reason {
         self.reason_and_line(at).0

@@ -32,6 +32,7 @@ const CLIENT: &str = "clients/rust/generated";
 /// If a proto cannot be parsed, or a temporary folder cannot be written.
 pub fn generate(root: &Path) -> Result<Vec<Generated>, Failure> {
     let mut files = server(root)?;
+    files.extend(replication(root)?);
     files.extend(client(root)?);
     files.sort();
     Ok(files)
@@ -84,6 +85,14 @@ fn server(root: &Path) -> Result<Vec<Generated>, Failure> {
     files.push((folder.join("methods.rs"), methods.into_bytes()));
     files.push((folder.join("descriptors.bin"), compiler.encode_file_descriptor_set()));
     Ok(files)
+}
+
+/// For instances among themselves, and for the files in which they keep what they hold: messages that
+/// no service has, so that reflection does not name them.
+fn replication(root: &Path) -> Result<Vec<Generated>, Failure> {
+    let protos =
+        ["entitlement/replication/v1/facts.proto", "entitlement/replication/v1/state_file.proto"];
+    code(tonic_prost_build::configure(), &compiled(root, &protos)?, Path::new(SERVER))
 }
 
 /// For the client: what callers use, without the server's half.
