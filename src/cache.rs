@@ -18,6 +18,7 @@ mod bypass;
 mod catalogue;
 mod change;
 mod change_clock;
+mod copies;
 mod error;
 mod event;
 mod fair_limiter;
@@ -31,6 +32,7 @@ mod load_health;
 mod lookup;
 mod pace;
 mod queue;
+mod restored;
 mod revalidate;
 mod ring;
 mod settings;
@@ -39,7 +41,7 @@ mod tally;
 mod trust;
 mod watchers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -56,11 +58,13 @@ use self::{
     load_health::LoadHealth,
     lookup::{Lookup, is_within},
     queue::{LoadQueue, MAX_WAIT, Priority},
+    restored::Restored,
     revalidate::Differences,
     trust::Trust,
     watchers::Watchers,
 };
 pub use self::{
+    copies::{CatalogueCopy, FactsCopy},
     error::LoadError,
     event::Event,
     fair_limiter::Requester,
@@ -69,6 +73,7 @@ pub use self::{
     load_health::FailingLoads,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
+    restored::ReadBefore,
     revalidate::RevalidationStep,
     settings::CacheSettings,
     tally::Tally,
@@ -129,6 +134,8 @@ struct Inner<L> {
     /// later.
     placing: Mutex<()>,
     trust: Trust,
+    /// What another process held before, if that was read.
+    restored: OnceLock<Restored>,
     change_clock: ChangeClock,
     watchers: Watchers,
     tally: Tally,
@@ -164,6 +171,7 @@ impl<L: LoadTenant> Cache<L> {
             log_limiter: LogLimiter::default(),
             placing: Mutex::new(()),
             trust: Trust::new(),
+            restored: OnceLock::new(),
             change_clock: ChangeClock::new(),
             watchers: Watchers::new(),
             tally: Tally::default(),

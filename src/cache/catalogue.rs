@@ -49,7 +49,7 @@ impl HeldCatalogue {
         asked_at.is_some_and(|at| is_within(age, at, now))
     }
 
-    fn changes(&self) -> u64 {
+    pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
 
@@ -98,6 +98,21 @@ impl HeldCatalogue {
         let mut difference = self.difference.lock();
         let judged = difference.take_if(|difference| difference.found_at <= found_by);
         judged.is_some_and(|difference| difference.changes == self.changes())
+    }
+
+    /// Puts a catalogue in place that was read once, before anything is known of changes.
+    /// `is_current`: it counts as what the database says, as far as is known.
+    pub(super) fn restore(&self, catalogue: Catalogue, is_current: bool, now: DateTime<Utc>) {
+        let changes = self.changes();
+        self.place(&Arc::new(catalogue), is_current.then_some(changes));
+        // Nobody has to wait for a database that may hang before the first answer.
+        *self.asked_at.lock() = is_current.then_some(now);
+    }
+
+    /// What is held, and whether it has changed since.
+    pub(super) fn copy(&self) -> Option<(Arc<Catalogue>, bool)> {
+        let held = self.held.load_full()?;
+        Some((Arc::clone(&held.catalogue), held.changes != Some(self.changes())))
     }
 
     /// Keeps a catalogue that was read after this number of changes, unless a later load was

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cache, Event, FeedState, is_within};
+use super::{Cache, Event, FeedState};
 use crate::{clock::Uptime, store::LoadTenant};
 
 /// Can the cache answer for what it holds?
@@ -32,13 +32,14 @@ impl<L: LoadTenant> Cache<L> {
 
     /// Can it answer for what it holds?
     pub fn health(&self, now: DateTime<Utc>) -> CacheHealth {
-        match self.last_proof() {
-            _ if self.0.trust.is_answered() && self.feed() != FeedState::Suspect => {
+        let heard = self.last_proof();
+        // What was restored says nothing of whether the database answers.
+        let is_known = heard.is_some() || self.restored().is_none();
+        match heard.or(self.restored()) {
+            _ if is_known && self.0.trust.is_answered() && self.feed() != FeedState::Suspect => {
                 CacheHealth::Good
             }
-            Some(since) if is_within(self.0.settings.max_stale, since, now) => {
-                CacheHealth::Stale { since }
-            }
+            Some(since) if self.0.is_within_max_stale(since, now) => CacheHealth::Stale { since },
             _ => CacheHealth::TooStale,
         }
     }
@@ -48,9 +49,10 @@ impl<L: LoadTenant> Cache<L> {
         self.0.change_clock.count()
     }
 
-    /// How long ago the feed last heard from the database; zero if there is no feed.
+    /// How long ago the feed last heard from the database, in this process or in the one before; zero
+    /// if there is no feed.
     pub fn lag(&self, now: DateTime<Utc>) -> TimeDelta {
-        match (self.feed(), self.last_proof()) {
+        match (self.feed(), self.rests_on()) {
             (FeedState::Off, _) | (_, None) => TimeDelta::zero(),
             (_, Some(proof)) => (now - proof).max(TimeDelta::zero()),
         }
@@ -60,6 +62,7 @@ impl<L: LoadTenant> Cache<L> {
     /// it will have said so again, or else is not to be relied on.
     pub fn trust(&self, now: DateTime<Utc>, until: Uptime) {
         let was_suspect = self.feed() == FeedState::Suspect;
+        self.end_what_was_restored(now);
         // The changes that it has found have been taken in by now.
         self.0.trust.prove_until(until);
         self.0.trust.set(FeedState::Live, Some(now));
@@ -80,6 +83,9 @@ impl<L: LoadTenant> Cache<L> {
     /// There is no feed, or none that can be trusted: the time to live is the limit. `proof`: when
     /// the database has just answered, if it has.
     pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
+        if let Some(now) = proof {
+            self.end_what_was_restored(now);
+        }
         let was_heard = self.0.trust.set(FeedState::Off, proof) != FeedState::Off;
         if proof.is_some() {
             self.0.breaker.close();

@@ -8,7 +8,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, Utc};
@@ -32,6 +32,8 @@ pub(super) struct HeldFacts {
     hasher: RandomState,
     /// Locked by everyone who adds or removes.
     ring: Mutex<Ring>,
+    /// How often something has become different.
+    changes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl HeldFacts {
             by_subdomain: DashMap::default(),
             hasher: RandomState::new(),
             ring: Mutex::new(Ring::new(capacity)),
+            changes: 0.into(),
         }
     }
 
@@ -94,6 +97,7 @@ impl HeldFacts {
             held.facts.as_of = facts.as_of;
             return;
         }
+        self.note_change();
         if held.facts.tenant.subdomain != facts.tenant.subdomain {
             self.forget_subdomain(&held.facts);
             self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
@@ -136,6 +140,7 @@ impl HeldFacts {
     pub(super) fn outdate(&self, id: TenantId) {
         if let Some(held) = self.by_id.get(&id) {
             held.epoch.store(OUTDATED, Ordering::Relaxed);
+            self.note_change();
         }
     }
 
@@ -148,6 +153,7 @@ impl HeldFacts {
         if let Some((_, held)) = self.by_id.remove_if(&id, |_, held| is_older(held)) {
             self.forget_subdomain(&held.facts);
             ring.vacate(held.place);
+            self.note_change();
         }
     }
 
@@ -164,6 +170,19 @@ impl HeldFacts {
     /// The tenants in the next `places` places, cyclically.
     pub(super) fn next(&self, places: usize) -> Vec<TenantId> {
         self.ring.lock().next(places)
+    }
+
+    /// How often something that is held has become different.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// What is held in so many places from this one on, and which epoch it belongs to; `None`: there
+    /// is no such place. Nothing counts as asked for by it.
+    pub(super) fn copies(&self, from: usize, places: usize) -> Option<Vec<(Facts, u32)>> {
+        let ids = self.ring.lock().at(from, places)?;
+        let copy = |held: &Held| (held.facts.clone(), held.epoch.load(Ordering::Relaxed));
+        Some(ids.iter().filter_map(|id| self.by_id.get(id).map(|held| copy(&held))).collect())
     }
 
     /// When those facts were read that have waited longest to be read again, judging by the next
@@ -185,6 +204,11 @@ impl HeldFacts {
         self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
         let held = Held { facts, epoch: epoch.into(), place, asked_for: AtomicBool::new(false) };
         self.by_id.insert(id, held);
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes the subdomain's entry, unless another tenant has the subdomain by now.

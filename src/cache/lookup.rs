@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{FeedState, Inner, Known, LoadError, standing::Standing, trust::Trusted};
+use super::{
+    FeedState, Inner, Known, LoadError, restored::Restored, standing::Standing, trust::Trusted,
+};
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, TenantKey},
@@ -16,6 +18,14 @@ pub(super) enum Lookup {
     Suspect(Known),
     /// Nothing of use.
     Miss,
+}
+
+/// Is no change known of what was read?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum IsCurrent {
+    Yes,
+    /// Or it would not be served at once any more.
+    No,
 }
 
 /// Is `now` that close to an instant? A clock that was set back must not make what is held look
@@ -51,7 +61,7 @@ impl<L: LoadTenant> Inner<L> {
             epoch == trusted.epoch,
             trusted.feed,
             || is_within(self.settings.ttl, facts.as_of, now),
-            || self.is_bearable(facts.as_of, now),
+            || self.is_bearable(facts.as_of, IsCurrent::Yes, now),
         )
     }
 
@@ -124,7 +134,7 @@ impl<L: LoadTenant> Inner<L> {
         error: LoadError,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
-        if !error.leaves_what_is_held() || !self.is_bearable(known.as_of, now) {
+        if !error.leaves_what_is_held() || !self.is_bearable(known.as_of, IsCurrent::No, now) {
             return Err(error);
         }
         self.tally.stale.add();
@@ -132,11 +142,18 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     /// Did the database vouch recently enough for what was read then?
-    fn is_bearable(&self, as_of: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let vouched = match self.trust.trusted().feed {
-            FeedState::Suspect => self.trust.last_proof().unwrap_or(as_of).max(as_of),
-            FeedState::Live | FeedState::Off => as_of,
+    fn is_bearable(&self, as_of: DateTime<Utc>, current: IsCurrent, now: DateTime<Utc>) -> bool {
+        let proof = match self.trust.trusted().feed {
+            FeedState::Suspect => self.proof_of(as_of, current),
+            FeedState::Live | FeedState::Off => None,
         };
-        is_within(self.settings.max_stale, vouched, now)
+        self.is_within_max_stale(proof.unwrap_or(as_of).max(as_of), now)
+    }
+
+    /// May what was so then still be served?
+    pub(super) fn is_within_max_stale(&self, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let at_most = self.settings.max_stale;
+        let is_over = |restored: &Restored| restored.is_over(instant, at_most);
+        is_within(at_most, instant, now) && !self.restored.get().is_some_and(is_over)
     }
 }

@@ -78,6 +78,12 @@ impl Ring {
         from_here.iter().chain(before).take(places).copied().flatten().collect()
     }
 
+    /// The tenants in so many places from this one on; `None`: there is no such place.
+    pub(super) fn at(&self, from: usize, places: usize) -> Option<Vec<TenantId>> {
+        let rest = self.places.get(from..).filter(|rest| !rest.is_empty())?;
+        Some(rest.iter().take(places).copied().flatten().collect())
+    }
+
     fn after(&self, place: usize) -> usize {
         (place + 1) % self.places.len()
     }

@@ -108,8 +108,8 @@ impl Api {
         let wanted = Arc::new(query.tenants);
         let events = self.cache.watch(Arc::clone(&wanted));
         // Before the database has answered for the first time, nobody knows whether changes will be
-        // heard of.
-        let as_of = self.cache.last_proof().ok_or(RequestError::NotHeardYet)?;
+        // heard of, unless they were by the process before.
+        let as_of = self.cache.rests_on().ok_or(RequestError::NotHeardYet)?;
         if self.cache.feed() == FeedState::Off {
             return Err(RequestError::ChangesOff);
         }

@@ -1,0 +1,70 @@
+//! Copies of what is held, for whoever keeps it elsewhere.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Cache, FeedState, restored::Restored};
+use crate::{
+    domain::{Catalogue, Facts},
+    store::LoadTenant,
+};
+
+/// Facts that are held.
+#[derive(Clone, Debug)]
+pub struct FactsCopy {
+    /// The facts.
+    pub facts: Facts,
+    /// Are they known to have changed, or not known to be what they were?
+    pub is_outdated: bool,
+}
+
+/// The catalogue that is held.
+#[derive(Clone, Debug)]
+pub struct CatalogueCopy {
+    /// The catalogue.
+    pub catalogue: Arc<Catalogue>,
+    /// Is it known to have changed?
+    pub is_outdated: bool,
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// What is held in so many places from this one on, and nothing once there are no more places.
+    /// What comes and goes while somebody goes through them may be left out.
+    pub fn copies(&self, from: usize, places: usize) -> Option<Vec<FactsCopy>> {
+        let copies = self.0.facts.copies(from, places)?;
+        let epoch = self.epoch();
+        let copy = |(facts, of)| FactsCopy { facts, is_outdated: of != epoch };
+        Some(copies.into_iter().map(copy).collect())
+    }
+
+    /// The catalogue, if one is held.
+    pub fn copy_of_catalogue(&self) -> Option<CatalogueCopy> {
+        let (catalogue, is_outdated) = self.0.catalogue.copy()?;
+        Some(CatalogueCopy { catalogue, is_outdated })
+    }
+
+    /// How often something that is held has become different.
+    pub fn differences(&self) -> u64 {
+        self.0.facts.changes() + self.0.catalogue.changes() + u64::from(self.epoch())
+    }
+
+    /// The number of what was held before anything may last have changed.
+    pub fn epoch(&self) -> u32 {
+        self.0.trust.trusted().epoch
+    }
+
+    /// Does the feed vouch, or has it, for what is held and not outdated? Otherwise each thing is only
+    /// known to have been so when it was read.
+    pub fn are_changes_received(&self) -> bool {
+        let here = self.feed() != FeedState::Off;
+        let restored = self.0.restored.get().filter(|_| self.last_proof().is_none());
+        here && restored.is_none_or(Restored::changes_received)
+    }
+
+    /// When the database last vouched for what is held and not outdated, to this process or to the
+    /// one before.
+    pub fn rests_on(&self) -> Option<DateTime<Utc>> {
+        self.last_proof().or_else(|| self.restored())
+    }
+}
