@@ -20,6 +20,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 use self::{
     background::{
         addresses::Addresses, jwks::Fetchers, key_files, readiness::Readiness, reload::Reload,
+        state::State,
     },
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
@@ -104,6 +105,9 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
     let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
     let api = wiring::api(&args, store, clock, Handle::current(), callers, tokens, gateway)?;
+    // Before anything is answered, so that the first answers are good.
+    let state = args.cache.state_dir.as_deref().map(|path| State::open(path, api.clone()));
+    let state = state.transpose()?;
     let reload = Reload::default();
     let (callers, template) = (callers_file, args.admin.tenant_template.clone());
     let followed = Followed { addresses, tls, callers, keys, fetchers, routes, template };
@@ -128,6 +132,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         Arc::clone(&readiness),
         security.offer(),
         in_flight,
+        state.clone(),
     );
     let connections = metrics.connections.clone();
     let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
@@ -141,7 +146,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let endpoints = Endpoints { data, forward_auth, admin, probes };
     let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
     let server = Server::new(args, api, health, migrate, report, readiness, connections);
-    let task = tokio::spawn(server.supervise(endpoints, sources, stopped.map(|_| ())));
+    let task =
+        tokio::spawn(server.keeping(state).supervise(endpoints, sources, stopped.map(|_| ())));
     Ok(Running {
         address,
         forward_auth_address,

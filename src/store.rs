@@ -136,6 +136,8 @@ pub struct Store {
     context: ReadContext,
     /// The contents of tenants' schemas; `None`: the operator has no template.
     template: RwLock<Option<Arc<TenantTemplate>>>,
+    /// Where the file is; empty on PostgreSQL.
+    file: String,
 }
 
 impl Store {
@@ -153,6 +155,10 @@ impl Store {
         let listening = Listening::of(options, &primary);
         let replicas = Replicas::default();
         let context = ReadContext::default();
+        let file = match primary.postgres() {
+            Some(_) => String::new(),
+            None => connect::location_of_file(options.url),
+        };
         Ok(Self {
             primary,
             watched,
@@ -168,6 +174,7 @@ impl Store {
             batches,
             context,
             template: RwLock::default(),
+            file,
         })
     }
 
@@ -175,6 +182,15 @@ impl Store {
     pub async fn close(&self) {
         self.primary.close().await;
         self.replicas.close().await;
+    }
+
+    /// Where the database is at present, without user and password: what tells it from others, also
+    /// while it does not answer.
+    pub fn location(&self) -> String {
+        match self.primary.postgres() {
+            Some(pool) => connect::location(&pool.options()),
+            None => self.file.clone(),
+        }
     }
 
     /// The numbers of connections to the primary, whatever for, and of idle ones among them.

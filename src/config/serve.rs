@@ -20,7 +20,7 @@ use crate::domain::LimitEnforcement;
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Try it out: a temporary SQLite database with two tenants, and commands to paste.
-    #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file"])]
+    #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file", "state_dir"])]
     pub demo: bool,
     /// Print the settings, each with its source, and exit.
     #[arg(long, help_heading = "Server")]
@@ -234,6 +234,11 @@ pub struct CacheArgs {
     /// How long cached answers are served, marked as stale, while the database is unreachable.
     #[arg(long, env = "ENTITLEMENTD_MAX_STALE", value_name = "SPAN", default_value = "1h")]
     pub max_stale: Span,
+    /// A directory of this server's own, in which it keeps what it holds, and from which it answers
+    /// after a restart, marked as stale, until the database has answered. Created if it is missing;
+    /// nobody else may write to it [default: nothing is kept]
+    #[arg(long, env = "ENTITLEMENTD_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How long callers may keep a grant.
     #[arg(long, env = "ENTITLEMENTD_MAX_AGE", value_name = "SPAN", default_value = "30s")]
     pub max_age: Span,

@@ -13,6 +13,7 @@ pub(crate) mod readiness;
 pub(crate) mod reload;
 pub(crate) mod reloaded_files;
 mod schema;
+pub(crate) mod state;
 mod told;
 pub(crate) mod upkeep;
 mod usage;

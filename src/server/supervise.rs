@@ -17,6 +17,7 @@ use super::{
     background::{
         feed::{Feed, FeedReport},
         readiness::Readiness,
+        state::State,
         upkeep,
     },
     endpoints::{admin, probes::Probes},
@@ -64,6 +65,7 @@ pub(super) struct Server {
     readiness: Arc<Readiness>,
     connections: ConnectionTally,
     unread: UnreadPool,
+    state: Option<State>,
 }
 
 /// The open listeners, each ending with its name.
@@ -84,7 +86,12 @@ impl Server {
         connections: ConnectionTally,
     ) -> Self {
         let unread = UnreadPool::default();
-        Self { args, api, health, migrate, report, readiness, connections, unread }
+        Self { args, api, health, migrate, report, readiness, connections, unread, state: None }
+    }
+
+    /// One that keeps what it holds, if it is to.
+    pub(super) fn keeping(self, state: Option<State>) -> Self {
+        Self { state, ..self }
     }
 
     /// Runs every part, until one ends or the server is to stop, and then drains.
@@ -159,9 +166,19 @@ impl Server {
         Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
     }
 
-    /// Waits for the database, then feeds the cache, does the upkeep and reports the state of the
-    /// server. Never returns.
+    /// Feeds the cache, does the upkeep, keeps what is held and reports the state of the server. Never
+    /// returns.
     async fn attend(&self) -> Infallible {
+        tokio::select! {
+            never = self.follow_the_database() => never,
+            // What was restored is answered from while the database is waited for.
+            never = self.readiness.follow(&self.health) => never,
+            Some(never) = OptionFuture::from(self.state.as_ref().map(State::run)) => never,
+        }
+    }
+
+    /// Waits for the database, and feeds the cache from it.
+    async fn follow_the_database(&self) -> Infallible {
         self.readiness.wait_for_database(self.migrate).await;
         let feed = Feed::new(
             self.api.clone(),
@@ -173,13 +190,15 @@ impl Server {
         tokio::select! {
             never = feed.run() => never,
             never = upkeep::run(&self.api, &self.args.changes, &self.report, nightly) => never,
-            never = self.readiness.follow(&self.health) => never,
             never = self.readiness.examine() => never,
         }
     }
 
-    /// Writes the rest of the decision log, and closes the database.
+    /// Writes the rest of the decision log and what is held, and closes the database.
     async fn close(&self) {
+        if let Some(state) = &self.state {
+            state.end().await;
+        }
         if let Some(log) = self.api.decision_log.clone() {
             // The log itself reports what it could not write.
             _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;

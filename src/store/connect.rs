@@ -21,6 +21,7 @@ use thiserror::Error;
 use tracing::log::LevelFilter;
 
 use self::url::{is_postgres, parse};
+pub(super) use self::url::{location, location_of_file};
 use super::{
     database::Database,
     idle_health::IdleHealth,

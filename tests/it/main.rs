@@ -74,6 +74,7 @@ mod replicas;
 mod resolve;
 mod restore;
 mod rights;
+mod state;
 mod tenant_command;
 mod tenants;
 mod tls;

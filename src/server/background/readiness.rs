@@ -75,11 +75,24 @@ impl Readiness {
     /// The current state of the server.
     pub(crate) fn condition(&self) -> Condition {
         match &*self.stage() {
-            ServerStage::Starting(trouble) => Condition::Unready(trouble.clone()),
+            ServerStage::Starting(trouble) => self.condition_of_start(trouble),
             ServerStage::Stopping => {
                 Condition::Unready(Trouble::new(Cause::Stopping, "it is stopping"))
             }
             ServerStage::Answering => self.condition_of_answers(),
+        }
+    }
+
+    /// Before the database has answered there is only what was restored, if anything was.
+    fn condition_of_start(&self, trouble: &Trouble) -> Condition {
+        let Api { cache, clock, .. } = &self.api;
+        match (cache.restored(), cache.health(clock.now())) {
+            (Some(rests_on), CacheHealth::Good | CacheHealth::Stale { .. }) => {
+                let (rests_on, text) = (rests_on.format(INSTANT), &trouble.text);
+                let text = format!("answers rest on a state file of {rests_on}, {text}");
+                Condition::Degraded(Trouble::new(trouble.cause, text))
+            }
+            _ => Condition::Unready(trouble.clone()),
         }
     }
 
@@ -211,10 +224,11 @@ impl Readiness {
         loop {
             beat.tick().await;
             if !matches!(*self.stage(), ServerStage::Answering) {
-                if !self.can_answer().await {
+                if self.can_answer().await {
+                    *self.stage() = ServerStage::Answering;
+                } else if self.api.cache.restored().is_none() {
                     continue;
                 }
-                *self.stage() = ServerStage::Answering;
             }
             let condition = self.condition();
             if said.tell(&condition, self.api.cache.tally(), Instant::now()) {

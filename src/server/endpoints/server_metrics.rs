@@ -4,6 +4,7 @@ mod change_log;
 mod connections;
 mod database;
 mod feed;
+mod state;
 mod values;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::{
         telemetry::{SpanLoss, spans_lost},
     },
     server::{
-        background::{condition::Cause, feed::FeedReport, readiness::Readiness},
+        background::{condition::Cause, feed::FeedReport, readiness::Readiness, state::State},
         net::{tally::ConnectionTally, tls::TlsOffer},
     },
     service::{Api, grpc::front::InFlight},
@@ -41,6 +42,7 @@ pub(crate) struct ServerMetrics {
     tls: Option<TlsOffer>,
     pub(crate) connections: ConnectionTally,
     in_flight: Vec<InFlight>,
+    state: Option<State>,
 }
 
 impl MetricSource for ServerMetrics {
@@ -54,6 +56,7 @@ impl MetricSource for ServerMetrics {
             change_log::samples(report.change_log),
             connections::samples(&self.connections, self.in_flight()),
             database::samples(&self.api.store, self.max_connections),
+            state::samples(self.state.as_ref(), self.api.clock.now()),
             self.of_usage(),
             self.of_decision_log(),
             self.of_tls(),
@@ -81,6 +84,7 @@ impl ServerMetrics {
         readiness: Arc<Readiness>,
         tls: Option<TlsOffer>,
         in_flight: Vec<InFlight>,
+        state: Option<State>,
     ) -> Self {
         let started_at = api.clock.now();
         Self {
@@ -93,6 +97,7 @@ impl ServerMetrics {
             tls,
             connections: ConnectionTally::default(),
             in_flight,
+            state,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Reading the URLs of PostgreSQL databases.
 
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use std::str::FromStr;
+
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use url::Url;
 
 use super::ConnectError;
@@ -47,6 +49,28 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions, ConnectError> {
     })
 }
 
+/// Where that is, without user and password.
+pub(in crate::store) fn location(connect: &PgConnectOptions) -> String {
+    // As the server takes it: the database of a user that names none is named as the user is.
+    let database = connect.get_database().unwrap_or_else(|| connect.get_username());
+    let (host, port) = (connect.get_host(), connect.get_port());
+    match connect.get_socket() {
+        Some(folder) => format!("postgres:{}:{port}/{database}", folder.display()),
+        None => format!("postgres://{host}:{port}/{database}"),
+    }
+}
+
+/// The same of a SQLite file, which exists.
+pub(in crate::store) fn location_of_file(url: &str) -> String {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return "sqlite::memory:".to_owned();
+    }
+    let file = SqliteConnectOptions::from_str(url).map(|connect| connect.get_filename().to_owned());
+    let file = file.unwrap_or_default();
+    let path = file.canonicalize().or_else(|_| std::path::absolute(&file)).unwrap_or(file);
+    format!("sqlite:{}", path.display())
+}
+
 pub(super) fn is_postgres(url: &str) -> bool {
     url.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&scheme))
 }
@@ -91,6 +115,23 @@ mod tests {
             let error = parse(&format!("postgres://erp:{password}@db/erp")).unwrap_err();
             assert!(error.to_string().contains("must be percent-encoded"), "{password}: {error}");
         }
+    }
+
+    #[test]
+    fn a_location_tells_databases_apart_and_has_no_user_and_no_password() {
+        for (url, at) in [
+            ("postgres://erp:s3cret@db/erp?sslmode=require", "postgres://db:5432/erp"),
+            ("postgresql://other@db:6432/erp", "postgres://db:6432/erp"),
+            ("postgres://erp@db", "postgres://db:5432/erp"),
+            ("postgres://erp@[::1]/erp", "postgres://::1:5432/erp"),
+            ("postgres:///erp?host=/run/pg&port=5433", "postgres:/run/pg:5433/erp"),
+        ] {
+            assert_eq!(location(&parse(url).unwrap()), at, "{url}");
+        }
+        let absolute = std::path::absolute("erp.db").unwrap();
+        let expected = format!("sqlite:{}", absolute.display());
+        assert_eq!(location_of_file("sqlite:erp.db?mode=rwc"), expected);
+        assert_eq!(location_of_file("sqlite::memory:"), "sqlite::memory:");
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl Server {
         Self::start_unready_at(NOW, database, flags).await
     }
 
-    async fn start_unready_at(now: DateTime<Utc>, database: Database, flags: &[&str]) -> Self {
+    /// The same at another time.
+    pub async fn start_unready_at(now: DateTime<Utc>, database: Database, flags: &[&str]) -> Self {
         let clock = ManualClock::at(now);
         let args = serve_args(&database.url, flags);
         let running = server::start(args, Clock::Manual(clock.clone())).await.unwrap();
