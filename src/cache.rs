@@ -226,7 +226,7 @@ impl<L: LoadTenant> Cache<L> {
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
         match self.0.lookup(id, now) {
             Lookup::Fresh(known) => Some(known),
-            Lookup::Suspect(_) | Lookup::Miss => None,
+            Lookup::Suspect(..) | Lookup::Miss => None,
         }
     }
 
@@ -256,9 +256,9 @@ impl<L: LoadTenant> Cache<L> {
             Lookup::Fresh(known) => Ok(known),
             // Boxed, so that the future of an answer that is held stays small: it is moved several
             // times.
-            Lookup::Suspect(known) => Box::pin(self.load(key(), Priority::Caller, now))
+            Lookup::Suspect(known, was_so_at) => Box::pin(self.load(key(), Priority::Caller, now))
                 .await
-                .or_else(|error| self.0.make_do(known, error, now)),
+                .or_else(|error| self.0.make_do(known, was_so_at, error, now)),
             Lookup::Miss => Box::pin(self.load(key(), Priority::Caller, now)).await,
         }
     }

@@ -19,6 +19,16 @@ pub struct Facts {
     #[prost(message, repeated, tag = "4")]
     pub subscriptions: ::prost::alloc::vec::Vec<Subscription>,
 }
+/// Facts that have changed since, or of which nobody knows whether they have.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OutdatedFacts {
+    /// The facts.
+    #[prost(message, optional, tag = "1")]
+    pub facts: ::core::option::Option<Facts>,
+    /// The last instant at which they are known to have been so.
+    #[prost(message, optional, tag = "2")]
+    pub was_so_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// A tenant: its row, and what it has of its own.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Tenant {

@@ -100,7 +100,7 @@ impl<L: LoadTenant> Inner<L> {
         {
             let _placing = self.placing.lock();
             self.change_clock.tenant_changed(id);
-            self.facts.outdate(id);
+            self.facts.outdate(id, |epoch| self.trust.proven_at_in(epoch));
             self.unknown.invalidate(&key);
         }
         self.queue.forget(|flying| *flying == key || matches!(flying, TenantKey::Subdomain(_)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, FeedState, restored::Restored};
+use super::{Cache, FeedState, held::Vouched};
 use crate::{
     domain::{Catalogue, Facts},
     store::LoadTenant,
@@ -15,8 +15,9 @@ use crate::{
 pub struct FactsCopy {
     /// The facts.
     pub facts: Facts,
-    /// Are they known to have changed, or not known to be what they were?
-    pub is_outdated: bool,
+    /// If they are known to have changed, or not known to be what they were: the last instant at which
+    /// they are known to have been so.
+    pub outdated_after: Option<DateTime<Utc>>,
 }
 
 /// The catalogue that is held.
@@ -33,8 +34,11 @@ impl<L: LoadTenant> Cache<L> {
     /// What comes and goes while somebody goes through them may be left out.
     pub fn copies(&self, from: usize, places: usize) -> Option<Vec<FactsCopy>> {
         let copies = self.0.facts.copies(from, places)?;
-        let epoch = self.epoch();
-        let copy = |(facts, of)| FactsCopy { facts, is_outdated: of != epoch };
+        let current = Vouched::AsEpoch(self.epoch());
+        let copy = |(facts, vouched)| FactsCopy {
+            outdated_after: (vouched != current).then(|| self.0.were_so_at(&facts, vouched)),
+            facts,
+        };
         Some(copies.into_iter().map(copy).collect())
     }
 
@@ -57,9 +61,7 @@ impl<L: LoadTenant> Cache<L> {
     /// Does the feed vouch, or has it, for what is held and not outdated? Otherwise each thing is only
     /// known to have been so when it was read.
     pub fn are_changes_received(&self) -> bool {
-        let here = self.feed() != FeedState::Off;
-        let restored = self.0.restored.get().filter(|_| self.last_proof().is_none());
-        here && restored.is_none_or(Restored::changes_received)
+        self.feed() != FeedState::Off && self.0.trust.proven_at().is_some()
     }
 
     /// When the database last vouched for what is held and not outdated, to this process or to the

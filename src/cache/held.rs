@@ -22,6 +22,15 @@ use crate::domain::{Facts, TenantId};
 /// The epoch of facts that are known to have changed.
 const OUTDATED: u32 = 0;
 
+/// What is known of whether facts are still what the database says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Vouched {
+    /// As much as of all that belongs to this epoch: no change of them is known.
+    AsEpoch(u32),
+    /// They have changed since. They were so at this instant; `None`: when they were read.
+    Until(Option<DateTime<Utc>>),
+}
+
 /// Facts by tenant. Room is made by the second-chance rule: see [`Ring`].
 #[derive(Debug)]
 pub(super) struct HeldFacts {
@@ -41,10 +50,36 @@ struct Held {
     facts: Facts,
     /// The epoch of [`Trust`](super::trust::Trust) in which they were read, or [`OUTDATED`].
     epoch: AtomicU32,
+    /// The last instant at which outdated facts are known to have been so, in seconds since 1970; 0:
+    /// when they were read. As short as that, it takes no room.
+    was_so_at: AtomicU32,
     /// Its place in the ring.
     place: u32,
     /// Written only when it changes: a write would cost more than the whole lookup.
     asked_for: AtomicBool,
+}
+
+impl Held {
+    fn vouched(&self) -> Vouched {
+        match self.epoch.load(Ordering::Acquire) {
+            OUTDATED => {
+                let seconds = self.was_so_at.load(Ordering::Relaxed).into();
+                let at = DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0);
+                Vouched::Until(at)
+            }
+            epoch => Vouched::AsEpoch(epoch),
+        }
+    }
+
+    fn outdate(&self, was_so_at: Option<DateTime<Utc>>) {
+        self.was_so_at.store(seconds(was_so_at), Ordering::Relaxed);
+        self.epoch.store(OUTDATED, Ordering::Release);
+    }
+}
+
+/// Rounded down; 0 also for what no number of 32 bits can say.
+fn seconds(at: Option<DateTime<Utc>>) -> u32 {
+    at.and_then(|at| u32::try_from(at.timestamp()).ok()).unwrap_or(0)
 }
 
 impl HeldFacts {
@@ -63,14 +98,18 @@ impl HeldFacts {
         self.by_id.len()
     }
 
-    /// Reads the facts of a tenant in place, and the epoch that they belong to. `look` must be
-    /// quick: a shard is locked meanwhile.
-    pub(super) fn peek<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
+    /// Reads the facts of a tenant in place, and what is known of whether they are still so. `look`
+    /// must be quick: a shard is locked meanwhile.
+    pub(super) fn peek<R>(
+        &self,
+        id: TenantId,
+        look: impl FnOnce(&Facts, Vouched) -> R,
+    ) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
             held.asked_for.store(true, Ordering::Relaxed);
         }
-        Some(look(&held.facts, held.epoch.load(Ordering::Relaxed)))
+        Some(look(&held.facts, held.vouched()))
     }
 
     /// The tenant that a subdomain may belong to.
@@ -105,11 +144,16 @@ impl HeldFacts {
         held.facts = facts;
     }
 
-    /// Puts facts in place that are known to have changed, unless others are there.
-    pub(super) fn insert_outdated(&self, facts: Facts) {
+    /// Puts facts in place that are known to have changed, unless others are there. They were so at
+    /// this instant; `None`: when they were read.
+    pub(super) fn insert_outdated(&self, facts: Facts, was_so_at: Option<DateTime<Utc>>) {
         let mut ring = self.ring.lock();
-        if !self.by_id.contains_key(&facts.tenant.id) {
+        let id = facts.tenant.id;
+        if !self.by_id.contains_key(&id) {
             self.add(&mut ring, facts, OUTDATED);
+            if let Some(held) = self.by_id.get(&id) {
+                held.outdate(was_so_at);
+            }
         }
     }
 
@@ -135,11 +179,17 @@ impl HeldFacts {
         self.by_id.get(&id).is_some_and(|held| held.epoch.load(Ordering::Relaxed) == epoch)
     }
 
-    /// Marks a tenant's facts as known to have changed. They stay, in case the database cannot be
-    /// reached.
-    pub(super) fn outdate(&self, id: TenantId) {
-        if let Some(held) = self.by_id.get(&id) {
-            held.epoch.store(OUTDATED, Ordering::Relaxed);
+    /// Marks a tenant's facts as known to have changed, if they were not. They stay, in case the
+    /// database cannot be reached. `proven_at`: when what belongs to an epoch was so.
+    pub(super) fn outdate(
+        &self,
+        id: TenantId,
+        proven_at: impl FnOnce(u32) -> Option<DateTime<Utc>>,
+    ) {
+        if let Some(held) = self.by_id.get(&id)
+            && let Vouched::AsEpoch(epoch) = held.vouched()
+        {
+            held.outdate(proven_at(epoch));
             self.note_change();
         }
     }
@@ -177,11 +227,11 @@ impl HeldFacts {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// What is held in so many places from this one on, and which epoch it belongs to; `None`: there
-    /// is no such place. Nothing counts as asked for by it.
-    pub(super) fn copies(&self, from: usize, places: usize) -> Option<Vec<(Facts, u32)>> {
+    /// What is held in so many places from this one on, and what is known of whether it is still so;
+    /// `None`: there is no such place. Nothing counts as asked for by it.
+    pub(super) fn copies(&self, from: usize, places: usize) -> Option<Vec<(Facts, Vouched)>> {
         let ids = self.ring.lock().at(from, places)?;
-        let copy = |held: &Held| (held.facts.clone(), held.epoch.load(Ordering::Relaxed));
+        let copy = |held: &Held| (held.facts.clone(), held.vouched());
         Some(ids.iter().filter_map(|id| self.by_id.get(id).map(|held| copy(&held))).collect())
     }
 
@@ -202,7 +252,13 @@ impl HeldFacts {
             self.forget_subdomain(&held.facts);
         }
         self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
-        let held = Held { facts, epoch: epoch.into(), place, asked_for: AtomicBool::new(false) };
+        let held = Held {
+            facts,
+            epoch: epoch.into(),
+            was_so_at: 0.into(),
+            place,
+            asked_for: AtomicBool::new(false),
+        };
         self.by_id.insert(id, held);
         self.note_change();
     }

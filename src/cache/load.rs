@@ -51,7 +51,7 @@ impl<L: LoadTenant> Cache<L> {
         }
         let held = || match self.0.lookup_by_key(&key, now) {
             Lookup::Fresh(known) => Some(known),
-            Lookup::Suspect(_) | Lookup::Miss => None,
+            Lookup::Suspect(..) | Lookup::Miss => None,
         };
         let joined = {
             let asked = LoadRequest { now, priority, span: span() };
@@ -220,7 +220,7 @@ impl<L: LoadTenant> Inner<L> {
         let known = Known { stale, ..Known::of(loaded, sent.now) };
         let _placing = self.placing.lock();
         match &known.facts {
-            Some(facts) if stale => self.facts.insert_outdated(facts.clone()),
+            Some(facts) if stale => self.facts.insert_outdated(facts.clone(), None),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
             None if stale => self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl),
             None => self.place_nothing(key, &known, sent),
@@ -233,7 +233,7 @@ impl<L: LoadTenant> Inner<L> {
         if self.change_clock.since(start, id) {
             // The facts have changed since. If nothing else is held, they are kept in case the
             // database cannot be reached again.
-            self.facts.insert_outdated(facts.clone());
+            self.facts.insert_outdated(facts.clone(), None);
             return;
         }
         // A load that began later has found that the tenant is gone.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    FeedState, Inner, Known, LoadError, restored::Restored, standing::Standing, trust::Trusted,
+    FeedState, Inner, Known, LoadError, held::Vouched, restored::Restored, standing::Standing,
+    trust::Trusted,
 };
 use crate::{
     domain::{Facts, Label, TenantId},
@@ -14,18 +15,11 @@ use crate::{
 pub(super) enum Lookup {
     /// A valid answer.
     Fresh(Known),
-    /// Facts that must be read again first. They are used if the database cannot be reached.
-    Suspect(Known),
+    /// Facts that must be read again first, and the last instant at which they are known to have been
+    /// so. They are used if the database cannot be reached.
+    Suspect(Known, DateTime<Utc>),
     /// Nothing of use.
     Miss,
-}
-
-/// Is no change known of what was read?
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum IsCurrent {
-    Yes,
-    /// Or it would not be served at once any more.
-    No,
 }
 
 /// Is `now` that close to an instant? A clock that was set back must not make what is held look
@@ -42,7 +36,7 @@ impl<L: LoadTenant> Inner<L> {
         look: impl FnOnce(&Facts) -> Option<R>,
     ) -> Option<R> {
         let trusted = self.trust.trusted();
-        let look = |facts: &Facts, epoch| match self.standing(facts, epoch, trusted, now) {
+        let look = |facts: &Facts, vouched| match self.standing(facts, vouched, trusted, now) {
             Standing::Proven => look(facts),
             Standing::Unproven | Standing::Doubtful => None,
         };
@@ -53,16 +47,25 @@ impl<L: LoadTenant> Inner<L> {
     fn standing(
         &self,
         facts: &Facts,
-        epoch: u32,
+        vouched: Vouched,
         trusted: Trusted,
         now: DateTime<Utc>,
     ) -> Standing {
         Standing::of(
-            epoch == trusted.epoch,
+            vouched == Vouched::AsEpoch(trusted.epoch),
             trusted.feed,
             || is_within(self.settings.ttl, facts.as_of, now),
-            || self.is_bearable(facts.as_of, IsCurrent::Yes, now),
+            || self.is_within_max_stale(self.were_so_at(facts, vouched), now),
         )
+    }
+
+    /// The last instant at which facts are known to have been what the database says.
+    pub(super) fn were_so_at(&self, facts: &Facts, vouched: Vouched) -> DateTime<Utc> {
+        let proven_at = match vouched {
+            Vouched::AsEpoch(epoch) => self.trust.proven_at_in(epoch),
+            Vouched::Until(at) => at,
+        };
+        proven_at.map_or(facts.as_of, |at| at.max(facts.as_of))
     }
 
     /// Counts the outcome of a lookup.
@@ -74,19 +77,19 @@ impl<L: LoadTenant> Inner<L> {
                     self.tally.stale.add();
                 }
             }
-            Lookup::Suspect(_) | Lookup::Miss => self.tally.misses.add(),
+            Lookup::Suspect(..) | Lookup::Miss => self.tally.misses.add(),
         }
         look
     }
 
     pub(super) fn lookup(&self, id: TenantId, now: DateTime<Utc>) -> Lookup {
-        let look = |facts: &Facts, epoch| self.judge(facts, epoch, now);
+        let look = |facts: &Facts, vouched| self.judge(facts, vouched, now);
         self.facts.peek(id, look).unwrap_or_else(|| self.lookup_absent(&TenantKey::Id(id), now))
     }
 
     pub(super) fn lookup_by_label(&self, label: &Label, now: DateTime<Utc>) -> Lookup {
         let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
-        let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
+        let look = |facts: &Facts, vouched| belongs(facts).then(|| self.judge(facts, vouched, now));
         let found =
             self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.peek(id, look)?);
         found.unwrap_or_else(|| self.lookup_absent(&TenantKey::Subdomain(label.clone()), now))
@@ -99,11 +102,13 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Lookup {
-        match self.standing(facts, epoch, self.trust.trusted(), now) {
+    fn judge(&self, facts: &Facts, vouched: Vouched, now: DateTime<Utc>) -> Lookup {
+        match self.standing(facts, vouched, self.trust.trusted(), now) {
             Standing::Proven => Lookup::Fresh(Known::found(facts.clone())),
             Standing::Unproven => Lookup::Fresh(Known::stale(facts.clone())),
-            Standing::Doubtful => Lookup::Suspect(Known::stale(facts.clone())),
+            Standing::Doubtful => {
+                Lookup::Suspect(Known::stale(facts.clone()), self.were_so_at(facts, vouched))
+            }
         }
     }
 
@@ -126,28 +131,20 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    /// Serves what is held although it is in doubt, if the error permits that and it is not too
-    /// old.
+    /// Serves what is held although it is in doubt, if the error permits that and it was so recently
+    /// enough.
     pub(super) fn make_do(
         &self,
         known: Known,
+        was_so_at: DateTime<Utc>,
         error: LoadError,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
-        if !error.leaves_what_is_held() || !self.is_bearable(known.as_of, IsCurrent::No, now) {
+        if !error.leaves_what_is_held() || !self.is_within_max_stale(was_so_at, now) {
             return Err(error);
         }
         self.tally.stale.add();
         Ok(known)
-    }
-
-    /// Did the database vouch recently enough for what was read then?
-    fn is_bearable(&self, as_of: DateTime<Utc>, current: IsCurrent, now: DateTime<Utc>) -> bool {
-        let proof = match self.trust.trusted().feed {
-            FeedState::Suspect => self.proof_of(as_of, current),
-            FeedState::Live | FeedState::Off => None,
-        };
-        self.is_within_max_stale(proof.unwrap_or(as_of).max(as_of), now)
     }
 
     /// May what was so then still be served?

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cache, FactsCopy, FeedState, Inner, lookup::IsCurrent};
+use super::{Cache, FactsCopy, FeedState};
 use crate::{clock::Uptime, domain::Catalogue, store::LoadTenant};
 
 /// What was held once, and is not known to be what the database says.
@@ -27,7 +27,6 @@ pub struct ReadBefore {
 pub(super) struct Restored {
     last_proof: DateTime<Utc>,
     gathered_at: DateTime<Utc>,
-    changes_received: bool,
     /// When it was restored, by both clocks.
     at: DateTime<Utc>,
     uptime: Uptime,
@@ -36,10 +35,6 @@ pub(super) struct Restored {
 }
 
 impl Restored {
-    pub(super) fn changes_received(&self) -> bool {
-        self.changes_received
-    }
-
     /// Was what the database said then so long ago, by the clock that nobody sets? What was read later
     /// is none of its business.
     pub(super) fn is_over(&self, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
@@ -62,18 +57,21 @@ impl<L: LoadTenant> Cache<L> {
         let ReadBefore { facts, catalogue, last_proof, gathered_at, changes_received } = before;
         let trusted = self.0.trust.trusted();
         let is_fed = trusted.feed != FeedState::Off && changes_received;
-        for FactsCopy { facts, is_outdated } in facts {
-            if is_outdated || !is_fed {
-                self.0.facts.insert_outdated(facts);
-            } else {
+        if is_fed {
+            self.0.trust.restore(last_proof);
+        }
+        for FactsCopy { facts, outdated_after } in facts {
+            if is_fed && outdated_after.is_none() {
                 self.0.facts.insert(facts, trusted.epoch);
+            } else {
+                self.0.facts.insert_outdated(facts, outdated_after);
             }
         }
         if let Some((catalogue, is_outdated)) = catalogue {
             self.0.catalogue.restore(catalogue, is_fed && !is_outdated, now);
         }
         let (at, uptime, epoch) = (now, Uptime::now(), trusted.epoch);
-        let restored = Restored { last_proof, gathered_at, changes_received, at, uptime, epoch };
+        let restored = Restored { last_proof, gathered_at, at, uptime, epoch };
         // What is restored a second time belongs to the first.
         _ = self.0.restored.set(restored);
     }
@@ -91,24 +89,6 @@ impl<L: LoadTenant> Cache<L> {
     }
 }
 
-impl<L: LoadTenant> Inner<L> {
-    /// When the feed has last vouched for what was read then, while it is suspect. For what was
-    /// restored and not read since, that was before this process, and before a change was known.
-    pub(super) fn proof_of(
-        &self,
-        as_of: DateTime<Utc>,
-        current: IsCurrent,
-    ) -> Option<DateTime<Utc>> {
-        match self.restored.get().filter(|restored| as_of <= restored.gathered_at) {
-            Some(restored) => {
-                let vouches = restored.changes_received && current == IsCurrent::Yes;
-                vouches.then_some(restored.last_proof)
-            }
-            None => self.trust.last_proof(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +99,6 @@ mod tests {
         let restored = Restored {
             last_proof: at(100),
             gathered_at: at(101),
-            changes_received: true,
             at: at(130),
             uptime: Uptime::now(),
             epoch: 1,

@@ -1,6 +1,9 @@
 //! How far what is held can be trusted, as far as the change feed knows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -9,6 +12,9 @@ use crate::clock::Uptime;
 
 /// The first epoch; 0 marks outdated facts.
 const FIRST: u32 = 1;
+
+/// The ended epochs that are remembered. What is older counts from when it was read.
+const MAX_ENDED: usize = 16;
 
 /// The state of the change feed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +69,7 @@ impl Trusted {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct TrustState {
     /// Its epoch grows when anything may have changed.
     trusted: Trusted,
@@ -71,6 +77,10 @@ struct TrustState {
     last_proof: Option<DateTime<Utc>>,
     /// Did it answer the last time it was asked?
     is_answered: bool,
+    /// The last instant by which every change was received: what belongs to the epoch was so then.
+    proven_at: Option<DateTime<Utc>>,
+    /// The epochs that have ended last, each with that instant.
+    ended: VecDeque<(u32, DateTime<Utc>)>,
 }
 
 impl Trust {
@@ -80,7 +90,13 @@ impl Trust {
         Self {
             trusted: trusted.pack().into(),
             proven_until: Uptime::NEVER.nanos().into(),
-            state: TrustState { trusted, last_proof: None, is_answered: true }.into(),
+            state: Mutex::new(TrustState {
+                trusted,
+                last_proof: None,
+                is_answered: true,
+                proven_at: None,
+                ended: VecDeque::new(),
+            }),
         }
     }
 
@@ -100,11 +116,31 @@ impl Trust {
     }
 
     pub(super) fn last_proof(&self) -> Option<DateTime<Utc>> {
-        self.state().last_proof
+        self.state.lock().last_proof
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        self.state().is_answered
+        self.state.lock().is_answered
+    }
+
+    /// The last instant at which what belongs to the present epoch is known to have been so; `None`:
+    /// no instant but the one at which it was read.
+    pub(super) fn proven_at(&self) -> Option<DateTime<Utc>> {
+        self.state.lock().proven_at
+    }
+
+    /// The same of any epoch.
+    pub(super) fn proven_at_in(&self, epoch: u32) -> Option<DateTime<Utc>> {
+        let state = self.state.lock();
+        if epoch == state.trusted.epoch {
+            return state.proven_at;
+        }
+        state.ended.iter().find(|(ended, _)| *ended == epoch).map(|(_, proven_at)| *proven_at)
+    }
+
+    /// What is about to be put in place was so then, by what another process has left.
+    pub(super) fn restore(&self, proven_at: DateTime<Utc>) {
+        self.change(|state| state.proven_at = Some(proven_at));
     }
 
     /// The proof that is given next is good until then.
@@ -118,6 +154,9 @@ impl Trust {
         self.change(|state| {
             state.is_answered = proof.is_some();
             state.last_proof = proof.or(state.last_proof);
+            if feed == FeedState::Live {
+                state.proven_at = proof.or(state.proven_at);
+            }
             std::mem::replace(&mut state.trusted.feed, feed)
         })
     }
@@ -126,6 +165,12 @@ impl Trust {
     pub(super) fn end_epoch(&self) {
         // After four billion resets the numbers repeat, skipping 0.
         self.change(|state| {
+            if let Some(proven_at) = state.proven_at.take() {
+                state.ended.push_back((state.trusted.epoch, proven_at));
+            }
+            if state.ended.len() > MAX_ENDED {
+                state.ended.pop_front();
+            }
             state.trusted.epoch = state.trusted.epoch.checked_add(1).unwrap_or(FIRST);
         });
     }
@@ -135,10 +180,6 @@ impl Trust {
         let result = change(&mut state);
         self.trusted.store(state.trusted.pack(), Ordering::Release);
         result
-    }
-
-    fn state(&self) -> TrustState {
-        *self.state.lock()
     }
 }
 

@@ -221,6 +221,39 @@ async fn what_has_changed_and_cannot_be_read_is_served_as_stale_and_not_refused(
 }
 
 #[tokio::test]
+async fn what_has_changed_is_served_as_stale_for_max_stale_from_when_it_last_was_so() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    let at = |minutes| NOW + TimeDelta::minutes(minutes);
+    cache.trust(at(300), Uptime::NEVER);
+    *fake.failing.lock().unwrap() = true;
+    cache.apply_changes(&[Change::Tenant(tenant(0))], at(310));
+    cache.trust(at(310), Uptime::NEVER);
+    let known = cache.get(tenant(0), at(359)).await.unwrap();
+    assert!(known.stale && known.revision == 1, "it was so five hours after it was read");
+    cache.trust(at(360), Uptime::NEVER);
+    assert!(cache.get(tenant(0), at(360)).await.is_err(), "it was so an hour ago at the latest");
+    cache.suspect();
+    assert!(cache.get(tenant(0), at(360)).await.is_err(), "later proofs are none of it");
+}
+
+#[tokio::test]
+async fn after_a_reset_what_cannot_be_read_is_served_as_stale_for_max_stale_from_the_last_proof() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    let at = |minutes| NOW + TimeDelta::minutes(minutes);
+    cache.trust(at(300), Uptime::NEVER);
+    *fake.failing.lock().unwrap() = true;
+    cache.reset(at(310));
+    cache.trust(at(310), Uptime::NEVER);
+    assert!(cache.get(tenant(0), at(359)).await.unwrap().stale, "nobody is locked out by it");
+    cache.suspect();
+    assert!(cache.get(tenant(0), at(360)).await.is_err(), "later proofs are none of it");
+}
+
+#[tokio::test]
 async fn while_the_database_fails_two_ask_it_and_the_others_fail_at_once() {
     let fake = Fake::gated(0);
     let cache = mk_fed(&fake);

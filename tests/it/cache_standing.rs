@@ -64,8 +64,6 @@ struct World {
     feed: FeedState,
     /// The commits that were announced.
     announced: usize,
-    /// When the log was last read.
-    proof: Option<DateTime<Utc>>,
     /// Answers that were given, and those of them that are not marked.
     given: [usize; 2],
 }
@@ -89,10 +87,10 @@ impl World {
             "older than it says: {answer:?}"
         );
         if answer.stale {
-            let vouched = self.proof.map_or(answer.as_of, |proof| proof.max(answer.as_of));
+            let replaced = self.commits.get(answer.revision as usize - 1);
             assert!(
-                self.now - vouched < TimeDelta::hours(3),
-                "older than what is bearable: {answer:?}"
+                replaced.is_none_or(|commit| self.now - *commit < TimeDelta::hours(3)),
+                "wrong for longer than what is bearable: {answer:?}"
             );
             return;
         }
@@ -125,7 +123,6 @@ impl Run {
             commits: vec![],
             feed: FeedState::Suspect,
             announced: 0,
-            proof: None,
             given: [0; 2],
         };
         Self { fake, cache, world: Arc::new(world.into()), asked: vec![], is_held: false }
@@ -140,7 +137,6 @@ impl Run {
             self.cache.apply_changes(&[Change::Tenant(tenant(0))], now);
         }
         world.announced = world.commits.len();
-        world.proof = Some(now);
         self.cache.trust(now, until);
         world.feed = if until == Uptime::NEVER { FeedState::Live } else { FeedState::Suspect };
     }
@@ -187,7 +183,7 @@ impl Run {
             Step::Disarm => {
                 let mut world = self.world.lock().unwrap();
                 self.cache.feed_off(Some(world.now));
-                (world.feed, world.proof) = (FeedState::Off, Some(world.now));
+                world.feed = FeedState::Off;
             }
             Step::Hold => {
                 self.fake.gate.forget_permits(Semaphore::MAX_PERMITS);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use entitlementd::proto::replication::Facts;
+use entitlementd::proto::replication::{Facts, OutdatedFacts};
 use prost::Message;
 use tempfile::TempDir;
 
@@ -94,7 +94,11 @@ fn tenants_in(file: &Path) -> Option<Vec<(Facts, bool)>> {
         let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
         let (record, rest) = rest.split_at_checked(length)?;
         if let 4 | 5 = kind {
-            tenants.push((Facts::decode(record).unwrap(), *kind == 5));
+            let facts = match kind {
+                5 => OutdatedFacts::decode(record).unwrap().facts.unwrap(),
+                _ => Facts::decode(record).unwrap(),
+            };
+            tenants.push((facts, *kind == 5));
         }
         records = rest;
     }

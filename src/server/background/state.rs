@@ -288,12 +288,12 @@ impl Inner {
         loop {
             let began = std::time::Instant::now();
             let Some(copies) = self.api.cache.copies(from, STEP) else { break };
-            for FactsCopy { facts, is_outdated } in &copies {
-                if *is_outdated && now - facts.as_of >= max_stale {
-                    // It would never be served.
-                    continue;
-                }
-                left_out += u64::from(!writer.tenant(&wire::facts(facts), *is_outdated)?);
+            // Others would never be served.
+            let is_of_use = |copy: &&FactsCopy| {
+                copy.outdated_after.is_none_or(|was_so_at| now - was_so_at < max_stale)
+            };
+            for copy in copies.iter().filter(is_of_use) {
+                left_out += u64::from(!writer.tenant(copy)?);
             }
             from += STEP;
             if !self.is_stopping.load(Ordering::Relaxed) {

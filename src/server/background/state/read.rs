@@ -8,11 +8,12 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
+use prost_types::Timestamp;
 
 use super::format::{CLOCK_TOLERANCE, DIGEST, MAGIC, MAX_RECORD, PREAMBLE, Refusal, VERSION, kind};
 use crate::{
     cache::{FactsCopy, ReadBefore},
-    proto::replication::{Catalogue, Facts, StateHead},
+    proto::replication::{Catalogue, Facts, OutdatedFacts, StateHead},
     wire::{self, Shared, Unreadable, instant_of},
 };
 
@@ -109,11 +110,19 @@ impl Records {
                     gathered(&mut before, catalogue.as_of, expected)?;
                     before.catalogue = Some((catalogue, what == kind::OUTDATED_CATALOGUE));
                 }
-                what @ (kind::TENANT | kind::OUTDATED_TENANT) => {
+                kind::TENANT => {
                     let facts = wire::facts_of(decoded::<Facts>(&record)?, &mut shared)?;
                     gathered(&mut before, facts.as_of, expected)?;
-                    let is_outdated = what == kind::OUTDATED_TENANT;
-                    before.facts.push(FactsCopy { facts, is_outdated });
+                    before.facts.push(FactsCopy { facts, outdated_after: None });
+                }
+                kind::OUTDATED_TENANT => {
+                    let OutdatedFacts { facts, was_so_at } = decoded(&record)?;
+                    let facts = facts.ok_or(missing("OutdatedFacts.facts"))?;
+                    let facts = wire::facts_of(facts, &mut shared)?;
+                    let was_so_at = required("OutdatedFacts.was_so_at", was_so_at)?;
+                    gathered(&mut before, facts.as_of, expected)?;
+                    gathered(&mut before, was_so_at, expected)?;
+                    before.facts.push(FactsCopy { facts, outdated_after: Some(was_so_at) });
                 }
                 kind::END => {
                     let count = (before.facts.len() as u64).to_le_bytes();
@@ -153,10 +162,6 @@ impl Records {
 /// What the head says, if that is what is expected.
 fn begin(head: StateHead, expected: &Expected) -> Result<ReadBefore, Refusal> {
     let StateHead { database, written_at, last_proof, changes_received, program_version: _ } = head;
-    let required = |field, at| {
-        let missing = Unreadable { field, problem: "is missing" };
-        instant_of(field, at)?.ok_or(missing)
-    };
     let written_at = required("StateHead.written_at", written_at)?;
     let last_proof = required("StateHead.last_proof", last_proof)?;
     let Expected { location, now, max_stale, .. } = expected;
@@ -192,6 +197,14 @@ fn gathered(
     }
     before.gathered_at = before.gathered_at.max(as_of);
     Ok(())
+}
+
+fn required(field: &'static str, at: Option<Timestamp>) -> Result<DateTime<Utc>, Unreadable> {
+    instant_of(field, at)?.ok_or(missing(field))
+}
+
+fn missing(field: &'static str) -> Unreadable {
+    Unreadable { field, problem: "is missing" }
 }
 
 fn decoded<T: Message + Default>(record: &[u8]) -> Result<T, Refusal> {

@@ -39,6 +39,10 @@ fn facts(number: u128) -> Facts {
     Facts::new(tenant, vec![row], 7, at(5))
 }
 
+fn copy(number: u128, outdated_after: Option<DateTime<Utc>>) -> FactsCopy {
+    FactsCopy { facts: facts(number), outdated_after }
+}
+
 fn catalogue() -> Catalogue {
     let module = Module {
         code: ModuleCode::new("finance"),
@@ -80,8 +84,8 @@ fn file_with(head: &StateHead) -> Vec<u8> {
     let mut writer = StateWriter::begin(File::create(&path).unwrap(), max_bytes(1)).unwrap();
     assert!(writer.record(kind::HEAD, head).unwrap());
     assert!(writer.record(kind::CATALOGUE, &wire::catalogue(&catalogue())).unwrap());
-    assert!(writer.tenant(&wire::facts(&facts(1)), false).unwrap());
-    assert!(writer.tenant(&wire::facts(&facts(2)), true).unwrap());
+    assert!(writer.tenant(&copy(1, None)).unwrap());
+    assert!(writer.tenant(&copy(2, Some(at(7)))).unwrap());
     let bytes = writer.end().unwrap();
     let content = fs::read(&path).unwrap();
     assert_eq!(bytes, content.len() as u64);
@@ -107,8 +111,8 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn what_is_written_is_read() {
     let before = read_bytes(&file_with(&head()), &expected()).unwrap();
     let [one, other] = &before.facts[..] else { panic!("{before:?}") };
-    assert_eq!((&one.facts, one.is_outdated), (&facts(1), false));
-    assert_eq!((&other.facts, other.is_outdated), (&facts(2), true));
+    assert_eq!((&one.facts, one.outdated_after), (&facts(1), None));
+    assert_eq!((&other.facts, other.outdated_after), (&facts(2), Some(at(7))));
     let (read, is_outdated) = before.catalogue.unwrap();
     assert!(read.says_the_same_as(&catalogue()) && !is_outdated && read.revision == 3);
     assert_eq!((before.last_proof, before.gathered_at), (at(9), at(10)));
@@ -217,7 +221,7 @@ fn what_has_no_room_is_left_out_and_the_rest_is_whole() {
     writer.record(kind::HEAD, &head()).unwrap();
     let mut written = 0;
     for number in 0..100 {
-        written += usize::from(writer.tenant(&wire::facts(&facts(number)), false).unwrap());
+        written += usize::from(writer.tenant(&copy(number, None)).unwrap());
     }
     let bytes = writer.end().unwrap();
     assert!(bytes <= 1_000 && (1..100).contains(&written));

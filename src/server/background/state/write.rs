@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
 
 use super::format::{DIGEST, MAGIC, MAX_RECORD, VERSION, kind};
+use crate::{cache::FactsCopy, proto::replication::OutdatedFacts, wire};
 
 /// What is written at once.
 const BUFFER: usize = 256 << 10;
@@ -36,9 +37,18 @@ impl StateWriter {
     }
 
     /// Adds a tenant. `false`: there is no room for it, and it is left out.
-    pub(super) fn tenant(&mut self, facts: &impl Message, is_outdated: bool) -> Result<bool> {
-        let kind = if is_outdated { kind::OUTDATED_TENANT } else { kind::TENANT };
-        let is_written = self.record(kind, facts)?;
+    pub(super) fn tenant(
+        &mut self,
+        FactsCopy { facts, outdated_after }: &FactsCopy,
+    ) -> Result<bool> {
+        let facts = wire::facts(facts);
+        let is_written = match outdated_after.map(wire::instant) {
+            None => self.record(kind::TENANT, &facts)?,
+            was_so_at => {
+                let outdated = OutdatedFacts { facts: Some(facts), was_so_at };
+                self.record(kind::OUTDATED_TENANT, &outdated)?
+            }
+        };
         self.tenants += u64::from(is_written);
         Ok(is_written)
     }
