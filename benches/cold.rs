@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use common::{postgres, process, quartiles};
 use entitlementd::{
-    cache::{Cache, CacheSettings},
+    cache::{AfterChange, Cache, CacheSettings},
     clock::Clock,
     domain::TenantId,
     store::{ChangeLog, ConnectOptions, Durations, Pooler, Store},
@@ -72,7 +72,7 @@ async fn cold_checks() {
         capacity: 100_000,
         max_loads: 8,
         max_bypass_reads: 4,
-        reload_changed: true,
+        after_change: AfterChange::Reload,
         load_timeout: Duration::from_secs(5),
     };
     let cache = Cache::new(store.into(), settings, tokio::runtime::Handle::current());

@@ -23,7 +23,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{MODULES, quartiles};
 use entitlementd::{
-    cache::{Cache, CacheSettings},
+    cache::{AfterChange, Cache, CacheSettings},
     domain::{
         Catalogue, Facts, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantId,
         TenantStatus, check_facts,
@@ -89,8 +89,8 @@ impl LoadTenant for Invented {
         now: DateTime<Utc>,
     ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         let load = |key: &TenantKey| match key {
-            TenantKey::Id(id) => Ok(Loaded { revision: 0, facts: Some(self.facts(*id, now)) }),
-            TenantKey::Subdomain(_) => Ok(Loaded { revision: 0, facts: None }),
+            TenantKey::Id(id) => Ok(Loaded::read(0, Some(self.facts(*id, now)), now)),
+            TenantKey::Subdomain(_) => Ok(Loaded::read(0, None, now)),
         };
         Ok(Read::proven(keys.iter().map(load).collect()))
     }
@@ -186,7 +186,7 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         capacity: TENANTS,
         max_loads: 8,
         max_bypass_reads: 4,
-        reload_changed: true,
+        after_change: AfterChange::Reload,
         load_timeout: Duration::from_secs(5),
     };
     let invented =

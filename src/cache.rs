@@ -32,6 +32,8 @@ mod load_health;
 mod lookup;
 mod pace;
 mod queue;
+mod receive;
+mod relay;
 mod restored;
 mod revalidate;
 mod ring;
@@ -58,6 +60,7 @@ use self::{
     load_health::LoadHealth,
     lookup::{Lookup, is_within},
     queue::{LoadQueue, MAX_WAIT, Priority},
+    relay::Relay,
     restored::Restored,
     revalidate::Differences,
     trust::Trust,
@@ -73,9 +76,11 @@ pub use self::{
     load_health::FailingLoads,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
+    receive::Sent,
+    relay::{Relayed, RelayedFeed, Relaying},
     restored::ReadBefore,
     revalidate::RevalidationStep,
-    settings::CacheSettings,
+    settings::{AfterChange, CacheSettings},
     tally::Tally,
     trust::FeedState,
     watchers::{Events, Received},
@@ -138,6 +143,7 @@ struct Inner<L> {
     restored: OnceLock<Restored>,
     change_clock: ChangeClock,
     watchers: Watchers,
+    relay: Relay,
     tally: Tally,
 }
 
@@ -174,6 +180,7 @@ impl<L: LoadTenant> Cache<L> {
             restored: OnceLock::new(),
             change_clock: ChangeClock::new(),
             watchers: Watchers::new(),
+            relay: Relay::default(),
             tally: Tally::default(),
         }))
     }
@@ -246,6 +253,20 @@ impl<L: LoadTenant> Cache<L> {
             .await
     }
 
+    /// The same for either key.
+    pub async fn get_by_key(
+        &self,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Result<Known, LoadError> {
+        self.answer(self.0.lookup_by_key(key, now), || key.clone(), now).await
+    }
+
+    /// Where it loads from.
+    pub fn loader(&self) -> &L {
+        &self.0.loader
+    }
+
     async fn answer(
         &self,
         look: Lookup,
@@ -275,7 +296,7 @@ impl<L: LoadTenant> Cache<L> {
         if self.feed() == FeedState::Off {
             // Nobody counts: the database itself is as fresh as it gets.
             tally.misses.add();
-            return self.read_bypassing(id, requester, now).await;
+            return self.read_bypassing(id, revision, requester, now).await;
         }
         if let Some(known) =
             self.held(id, now).filter(|known| !known.stale && known.revision >= revision)
@@ -284,7 +305,7 @@ impl<L: LoadTenant> Cache<L> {
             return Ok(known);
         }
         tally.misses.add();
-        let known = self.read_bypassing(id, requester, now).await?;
+        let known = self.read_bypassing(id, revision, requester, now).await?;
         if known.revision >= revision { Ok(known) } else { Err(LoadError::NotFreshEnough) }
     }
 }

@@ -68,7 +68,8 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSetting> {
     let traces = match &cli.command {
-        Command::Serve(args) => Some(&args.trace),
+        Command::Serve(args) => Some(&args.instance.trace),
+        Command::Edge(args) => Some(&args.instance.trace),
         _ => None,
     };
     let _within = runtime.enter();
@@ -108,6 +109,7 @@ fn note(notes: &TraceNotes) {
 fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
+        Command::Edge(args) => runtime.block_on(serve::run_edge(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
         Command::Tenant(args) => runtime.block_on(tenant::run(args.command)),

@@ -7,8 +7,10 @@ mod catalogue;
 mod database;
 mod database_url;
 mod decision_log;
+mod edge;
 mod feature;
 mod given;
+mod instance;
 mod listen;
 mod redact;
 mod routes;
@@ -40,12 +42,14 @@ pub use self::{
     },
     database_url::DatabaseUrl,
     decision_log::DecisionLogArgs,
+    edge::{EdgeArgs, Hold, UpstreamArgs, UpstreamUrl},
     feature::{
         FeatureArgs, FeatureCommand, FeatureDefineArgs, FeatureListArgs, LimitCommand,
         LimitCommandArgs, LimitDefineArgs, LimitListArgs, LimitsShadowReportArgs, PlanFeatureArgs,
         PlanLimitArgs, PlanSwitch,
     },
     given::{Given, Source, command},
+    instance::{CacheArgs, InstanceArgs, LimitArgs, TenantArgs},
     listen::{ListenAddress, UnixAddress},
     redact::without_passwords,
     routes::{
@@ -54,7 +58,7 @@ pub use self::{
         RoutesShadowReportArgs, UnmatchedKind,
     },
     security::{ClientCertificatesKind, Insecure, SecurityArgs},
-    serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
+    serve::ServeArgs,
     tenant::{
         ChangePlanArgs, DeleteArgs, DeleteFlagArgs, DisableArgs, EnableArgs, EndLimitArgs,
         HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs,
@@ -89,6 +93,9 @@ pub struct Cli {
 pub enum Command {
     /// Answer over gRPC.
     Serve(Box<ServeArgs>),
+    /// Answer over gRPC without a database, beside the services that ask: from facts that another
+    /// instance sends.
+    Edge(Box<EdgeArgs>),
     /// Migrate the database to the schema that this program reads. Existing tables are adopted as
     /// they are.
     Migrate(MigrateArgs),

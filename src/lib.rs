@@ -23,5 +23,6 @@ pub mod security;
 pub mod server;
 mod service;
 pub mod store;
+pub mod upstream;
 pub mod usage;
 pub mod wire;

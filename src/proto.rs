@@ -12,10 +12,32 @@ pub mod v1 {
     include!("../proto/generated/entitlement.v1.rs");
 }
 
-/// `entitlement.replication.v1`: what instances hold, as they keep it in files.
-#[expect(clippy::pedantic, reason = "generated")]
+/// `entitlement.replication.v1`: what instances hold, as they keep it in files and send it to each
+/// other.
+#[expect(
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub mod replication {
     include!("../proto/generated/entitlement.replication.v1.rs");
+}
+
+/// `entitlement.replication.v1.FollowFactsResponse`, with changes that are encoded already: thousands
+/// receive the same.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FollowFactsResponse {
+    /// The first message.
+    #[prost(message, optional, tag = "1")]
+    pub opened: Option<replication::FollowOpened>,
+    /// An encoded [`FactChanges`](replication::FactChanges).
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub changes: Option<prost::bytes::Bytes>,
+    /// How good what is known is.
+    #[prost(message, optional, tag = "3")]
+    pub heartbeat: Option<replication::FollowHeartbeat>,
 }
 
 /// Envoy's external authorization API, as far as it is used: `proto/envoy`.

@@ -14,26 +14,37 @@ mod wiring;
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::FutureExt;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use self::{
     background::{
-        addresses::Addresses, jwks::Fetchers, key_files, readiness::Readiness, reload::Reload,
-        state::State,
+        addresses::Addresses, feed::FeedReport, follow::UpstreamSource, jwks::Fetchers, key_files,
+        readiness::Readiness, reload::Reload, state::State,
     },
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
-    followed::{Followed, Sources},
+    followed::{Followed, FollowedDatabase, Sources},
+    net::listener::Endpoint,
     security::Security,
-    supervise::{Endpoints, Server},
+    supervise::{CoreWork, EdgeWork, Endpoints, Server, Work},
+    wiring::Parts,
 };
 use crate::{
     clock::Clock,
     config::{
-        ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting,
+        ChangesMode, EdgeArgs, Enforce, Given, InstanceArgs, ListenAddress, ServeArgs, Source,
+        UnusableSetting,
     },
-    service::grpc::{health::HealthReporter, reflection::DescriptorError},
+    service::{
+        Api,
+        grpc::{
+            administration::AdminServices, front::Front, health::HealthReporter,
+            reflection::DescriptorError,
+        },
+    },
+    upstream::Upstream,
 };
 
 /// Why a server did not start, or ended without being asked to.
@@ -92,60 +103,150 @@ impl Running {
     }
 }
 
-/// Starts a server: every error in its settings is found before it listens.
+/// Starts an instance that has the database: every error in its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let (addresses, opening) = (Addresses::open(&args)?, Opening::of(&args));
     let url = addresses.url().clone();
     let template = template::load(args.admin.tenant_template.as_deref())?;
     let store = addresses.open_store(&opening).await?.with_template(template);
-    let (security, tls) = Security::open(&args.security, &clock)?;
-    let (callers, callers_file) = security::callers(&args.security)?;
-    let mut tokens = wiring::tokens(&args.tenant)?;
-    let keys = key_files::open_all(&args.tenant, &mut tokens)?;
-    let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
-    let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
-    let api = wiring::api(&args, store, clock, Handle::current(), callers, tokens, gateway)?;
-    // Before anything is answered, so that the first answers are good.
-    let state = args.cache.state_dir.as_deref().map(|path| State::open(path, api.clone()));
-    let state = state.transpose()?;
-    let reload = Reload::default();
-    let (callers, template) = (callers_file, args.admin.tenant_template.clone());
-    let followed = Followed { addresses, tls, callers, keys, fetchers, routes, template };
-    let mut sources = followed.by(&api, opening, &reload);
-
+    let Opened { security, parts, mut followed } = Opened::of(&args.instance, clock)?;
+    let core = wiring::core(&args, store, parts)?;
+    let (template, reload) = (args.admin.tenant_template.clone(), Reload::default());
+    let database = FollowedDatabase { core: core.clone(), addresses, opening, template };
+    followed.database = Some(database);
+    let mut sources = followed.by(&core.api, &reload);
     let health = HealthReporter::default();
-    let data = data::bind(&args, &api, &health, &security).await?;
-    let forward_auth = forward_auth::bind(&args, &api, &security).await?;
-    let (admin, tokens) =
-        admin::bind(&args, &api, &health, &security, reload.heard()).await?.unzip();
+    let admin = admin::bind(&args, &core, &health, &security, reload.heard()).await?;
+    let (admin, tokens) = admin.unzip();
     sources.extend(tokens.map(FutureExt::boxed));
     let report = Arc::default();
-    let readiness =
-        Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
+    let readiness = Readiness::of_core(&core, args.changes.changes, Arc::clone(&report));
+    let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
+    let off = [
+        ("changes", args.changes.changes == ChangesMode::Off),
+        ("enforcement", args.instance.gateway.enforce == Enforce::Off),
+    ];
+    let start = Start {
+        api: core.api.clone(),
+        location: core.store.location(),
+        max_connections: Some(args.pool.database_max_connections),
+        facts_from: url.to_string(),
+        given: &args.given,
+        off: &off,
+    };
+    let work = Work::Core(Box::new(CoreWork {
+        core,
+        migrate,
+        changes: args.changes.clone(),
+        nightly: (args.reconcile_usage.clone(), args.reconcile_usage_at),
+    }));
+    let parts = (security, health, report, readiness, admin, sources, reload);
+    run(&args.instance, start, work, parts).await
+}
+
+/// Starts an instance that has no database, in the same way.
+pub async fn start_edge(args: EdgeArgs, clock: Clock) -> Result<Running, ServeError> {
+    let upstream = Arc::<Upstream>::default();
+    let source = UpstreamSource::open(&args)?;
+    let Opened { security, parts, followed } = Opened::of(&args.instance, clock)?;
+    let api = wiring::edge(&args, &upstream, parts)?;
+    let (reload, health) = (Reload::default(), HealthReporter::default());
+    let sources = followed.by(&api, &reload);
+    let report = Arc::default();
+    let readiness = Readiness::of_edge(api.clone(), Arc::clone(&report));
+    let start = Start {
+        api: api.clone(),
+        location: source.location(),
+        max_connections: None,
+        facts_from: source.location(),
+        given: &args.given,
+        off: &[("enforcement", args.instance.gateway.enforce == Enforce::Off)],
+    };
+    let work = Work::Edge(Box::new(EdgeWork { source, upstream, hold: args.upstream.hold }));
+    let parts = (security, health, report, readiness, None, sources, reload);
+    run(&args.instance, start, work, parts).await
+}
+
+/// What both kinds of instances open first.
+struct Opened<'a> {
+    security: Security<'a>,
+    parts: Parts,
+    followed: Followed,
+}
+
+impl<'a> Opened<'a> {
+    fn of(args: &'a InstanceArgs, clock: Clock) -> Result<Self, UnusableSetting> {
+        let (security, tls) = Security::open(&args.security, &clock)?;
+        let (callers, callers_file) = security::callers(&args.security)?;
+        let mut tokens = wiring::tokens(&args.tenant)?;
+        let keys = key_files::open_all(&args.tenant, &mut tokens)?;
+        let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
+        let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
+        let parts = Parts { callers, tokens, gateway, clock, runtime: Handle::current() };
+        let followed =
+            Followed { database: None, tls, callers: callers_file, keys, fetchers, routes };
+        Ok(Self { security, parts, followed })
+    }
+}
+
+/// What is known of an instance that is about to listen.
+struct Start<'a> {
+    api: Api,
+    /// What tells its facts from those of others: see [`State`].
+    location: String,
+    max_connections: Option<u32>,
+    /// Where they come from, for the log.
+    facts_from: String,
+    given: &'a [Given],
+    off: &'a [(&'a str, bool)],
+}
+
+/// What differs between the two kinds by then.
+type StartedParts<'a> = (
+    Security<'a>,
+    HealthReporter,
+    Arc<Mutex<FeedReport>>,
+    Readiness,
+    Option<Endpoint<Front<AdminServices>>>,
+    Sources,
+    Reload,
+);
+
+/// Listens, and runs all of it.
+async fn run(
+    args: &InstanceArgs,
+    start: Start<'_>,
+    work: Work,
+    (security, health, report, readiness, admin, sources, reload): StartedParts<'_>,
+) -> Result<Running, ServeError> {
+    let (api, readiness) = (start.api.clone(), Arc::new(readiness));
+    // Before anything is answered, so that the first answers are good.
+    let open = |path| State::open(path, api.clone(), &start.location);
+    let state = args.cache.state_dir.as_deref().map(open).transpose()?;
+    let data = data::bind(args, &api, &health, &security).await?;
+    let forward_auth = forward_auth::bind(args, &api, &security).await?;
     let in_flight =
         [Some(data.answers.in_flight()), admin.as_ref().map(|admin| admin.answers.in_flight())];
-    let in_flight = in_flight.into_iter().flatten().collect();
     let metrics = ServerMetrics::new(
-        &args,
+        start.max_connections,
         api.clone(),
         Arc::clone(&report),
         Arc::clone(&readiness),
         security.offer(),
-        in_flight,
+        in_flight.into_iter().flatten().collect(),
         state.clone(),
     );
     let connections = metrics.connections.clone();
     let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
     let address = data.address.clone();
-    log_start(&args, &security, &address, &url);
+    log_start(args, &start, &security, &address);
 
     let (stop, stopped) = oneshot::channel();
     let forward_auth_address = forward_auth.as_ref().map(|endpoint| endpoint.address.clone());
     let admin_address = admin.as_ref().map(|endpoint| endpoint.address.clone());
     let metrics_address = probes.as_ref().map(Probes::address);
     let endpoints = Endpoints { data, forward_auth, admin, probes };
-    let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
-    let server = Server::new(args, api, health, migrate, report, readiness, connections);
+    let server = Server::new(args.clone(), api, work, health, report, readiness, connections);
     let task =
         tokio::spawn(server.keeping(state).supervise(endpoints, sources, stopped.map(|_| ())));
     Ok(Running {
@@ -161,37 +262,33 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
 
 /// The first line of the log: what has started, and the settings that may surprise.
 fn log_start(
-    args: &ServeArgs,
+    args: &InstanceArgs,
+    start: &Start<'_>,
     security: &Security<'_>,
     address: &ListenAddress,
-    database: &DatabaseUrl,
 ) {
-    let settings: Vec<String> = args
-        .given
-        .iter()
-        .filter(|given| given.source != Source::Default)
-        .map(ToString::to_string)
-        .collect();
+    let is_default = |given: &&Given| given.source == Source::Default;
+    let settings: Vec<String> =
+        start.given.iter().filter(|given| !is_default(given)).map(ToString::to_string).collect();
     let off = [
         ("TLS", args.security.tls_cert.is_none()),
         ("callers", !security.knows_callers()),
-        ("changes", args.changes.changes == ChangesMode::Off),
         ("metrics", args.metrics_listen.is_none()),
-        ("enforcement", args.gateway.enforce == Enforce::Off),
     ];
     let off: Vec<&str> =
-        off.into_iter().filter_map(|(what, is_off)| is_off.then_some(what)).collect();
+        off.iter().chain(start.off).filter_map(|(what, is_off)| is_off.then_some(*what)).collect();
+    let facts_from = &start.facts_from;
     tracing::info!(
         %address,
-        %database,
+        %facts_from,
         // At most, in all; as many to each replica.
-        database_connections = args.pool.database_max_connections,
+        database_connections = start.max_connections,
         off = %off.join(", "),
         settings = %settings.join(" "),
         "entitlementd {} is listening on {address}",
         env!("CARGO_PKG_VERSION")
     );
-    for Given { flag, value, source } in &args.given {
+    for Given { flag, value, source } in start.given {
         tracing::debug!(value, %source, "setting {flag}");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod admin;
 mod cache_hint;
 mod caller;
 mod check;
+mod core;
 mod decision_records;
 mod error;
 mod explain;
@@ -17,9 +18,11 @@ pub(crate) mod grpc;
 mod limit;
 mod metrics;
 mod peer;
+mod replication;
 mod request_id;
 mod resolve;
 mod stream_places;
+mod stream_rights;
 mod tenants;
 mod trace;
 mod usage;
@@ -30,17 +33,19 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use self::gateway::Gateway;
 pub(crate) use self::{
     cache_hint::MaxAges,
     caller::CallerGate,
+    core::Core,
     grpc::{Limited, convert::fuzz_requests},
     metrics::Metrics,
     peer::{Peer, Presence},
+    replication::Hub,
     stream_places::StreamPlaces,
     trace::Tracer,
     watch::{ConnectionStage, Ending},
 };
+use self::{error::RequestError, gateway::Gateway};
 use crate::{
     cache::Cache,
     clock::Clock,
@@ -48,16 +53,30 @@ use crate::{
     observability::decision_log::DecisionLog,
     security::token::Tokens,
     store::Store,
+    upstream::Origin,
     usage::Usage,
 };
+
+/// The database, for what it takes one for.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    /// For questions past the cache.
+    pub store: Arc<Store>,
+    /// What counts usage.
+    pub usage: Usage,
+}
 
 /// Everything that an answer is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     /// The facts and the catalogue.
-    pub cache: Cache<Store>,
-    /// The database itself, for ExplainModule and ListTenantIds.
-    pub store: Arc<Store>,
+    pub cache: Cache<Origin>,
+    /// The database itself; `None`: this is an edge, which has none.
+    pub database: Option<Database>,
+    /// What instances without a database follow.
+    pub hub: Hub,
+    /// The limit on those.
+    pub followers: StreamPlaces,
     /// The keys that verify bearer tokens.
     pub tokens: Arc<Tokens>,
     /// Which hosts name tenants.
@@ -66,14 +85,13 @@ pub(crate) struct Api {
     pub ages: MaxAges,
     /// What is done about limits.
     pub limits: LimitEnforcement,
-    /// What counts usage.
-    pub usage: Usage,
     /// Where months begin, of tenants that have no time zone of their own, and nights.
     pub zone: Tz,
     /// How far back what was used is accepted.
     pub accept_late: TimeDelta,
-    /// May anybody count, where callers are not known?
-    pub is_usage_open: bool,
+    /// May nobody ask but who is known, or on this machine? Otherwise what writes, or sends all that is
+    /// known, is closed.
+    pub is_guarded: bool,
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.
@@ -89,4 +107,11 @@ pub(crate) struct Api {
     pub tracer: Tracer,
     /// The counters of requests.
     pub metrics: Arc<Metrics>,
+}
+
+impl Api {
+    /// The database, for what it takes one for.
+    fn database(&self) -> Result<&Database, RequestError> {
+        self.database.as_ref().ok_or(RequestError::NeedsDatabase)
+    }
 }

@@ -542,6 +542,839 @@ impl LimitKind {
         }
     }
 }
+/// What a tenant is looked up by.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantKey {
+    /// Exactly one is set.
+    #[prost(oneof = "tenant_key::Key", tags = "1, 2")]
+    pub key: ::core::option::Option<tenant_key::Key>,
+}
+/// Nested message and enum types in `TenantKey`.
+pub mod tenant_key {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        /// Its UUID: 16 bytes.
+        #[prost(bytes, tag = "1")]
+        Id(::prost::alloc::vec::Vec<u8>),
+        /// Its label under a base domain.
+        #[prost(string, tag = "2")]
+        Subdomain(::prost::alloc::string::String),
+    }
+}
+/// Asks about tenants.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFactsRequest {
+    /// Whom: each once.
+    #[prost(message, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantKey>,
+    /// Above 0: at least as fresh as this revision, of one tenant that is named by
+    /// its id.
+    #[prost(uint64, tag = "2")]
+    pub min_revision: u64,
+}
+/// What is known.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFactsResponse {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub found: ::prost::alloc::vec::Vec<FoundFacts>,
+}
+/// What is known of one tenant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FoundFacts {
+    /// Exactly one is set.
+    #[prost(oneof = "found_facts::Outcome", tags = "1, 2, 3, 4")]
+    pub outcome: ::core::option::Option<found_facts::Outcome>,
+}
+/// Nested message and enum types in `FoundFacts`.
+pub mod found_facts {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        /// What the database says.
+        #[prost(message, tag = "1")]
+        Facts(super::Facts),
+        /// What it said; it cannot be asked whether it still does.
+        #[prost(message, tag = "2")]
+        OutdatedFacts(super::OutdatedFacts),
+        /// There is no such tenant.
+        #[prost(message, tag = "3")]
+        AbsentTenant(super::AbsentTenant),
+        /// It is not known.
+        #[prost(message, tag = "4")]
+        UnknownTenant(super::UnknownTenant),
+    }
+}
+/// A tenant that does not exist.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AbsentTenant {
+    /// The revision at which that is so; 0 while the database counts none.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// When the database said so.
+    #[prost(message, optional, tag = "2")]
+    pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+    /// It may exist by now, and the database cannot be asked.
+    #[prost(bool, tag = "3")]
+    pub stale: bool,
+}
+/// A tenant of which nothing is known.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnknownTenant {
+    /// Why: for people.
+    #[prost(string, tag = "1")]
+    pub message: ::prost::alloc::string::String,
+    /// It has a row that cannot be read. Otherwise the database cannot be asked.
+    #[prost(bool, tag = "2")]
+    pub unreadable: bool,
+}
+/// Asks for the modules and plans.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCatalogueRequest {}
+/// The modules and plans.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetCatalogueResponse {
+    /// The modules and plans.
+    #[prost(message, optional, tag = "1")]
+    pub catalogue: ::core::option::Option<Catalogue>,
+    /// They may have changed, and the database cannot be asked.
+    #[prost(bool, tag = "2")]
+    pub stale: bool,
+}
+/// Asks for the keys of tenants.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTenantKeysRequest {}
+/// Keys of tenants.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTenantKeysResponse {
+    /// At most 1 000; their ids and subdomains are not paired.
+    #[prost(message, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantKey>,
+}
+/// How far a follower has come. Another instance of the same database may know
+/// what followed, too.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Position {
+    /// The instance that gave it.
+    #[prost(fixed64, tag = "1")]
+    pub instance: u64,
+    /// The number of its last message with changes.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// How far the log of changes had been read by then, in words of the database.
+    #[prost(bytes = "vec", tag = "3")]
+    pub mark: ::prost::alloc::vec::Vec<u8>,
+}
+/// Opens a stream, or asks for a heartbeat.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowFactsRequest {
+    /// Of the first message: what was received up to there is known. Absent:
+    /// nothing is.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<Position>,
+    /// A number that the heartbeat repeats.
+    #[prost(uint64, tag = "2")]
+    pub ping: u64,
+}
+/// A stream that has begun.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowOpened {
+    /// The database that all of it comes from: address, port and name, or the path
+    /// of a file.
+    #[prost(string, tag = "1")]
+    pub database: ::prost::alloc::string::String,
+    /// The position is not known here: anything may have changed since. Otherwise
+    /// what was missed follows.
+    #[prost(bool, tag = "2")]
+    pub reset: bool,
+    /// Where the stream begins.
+    #[prost(message, optional, tag = "3")]
+    pub position: ::core::option::Option<Position>,
+}
+/// What has changed. Facts are those after all changes of the same message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FactChanges {
+    /// What is known once this is.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<Position>,
+    /// Anything may have changed.
+    #[prost(bool, tag = "2")]
+    pub reset: bool,
+    /// The set of tenants has changed, or a subdomain.
+    #[prost(bool, tag = "3")]
+    pub directory_changed: bool,
+    /// The modules and plans have changed.
+    #[prost(bool, tag = "4")]
+    pub catalogue_changed: bool,
+    /// The tenants whose facts have changed: 16 bytes each.
+    #[prost(bytes = "vec", tag = "5")]
+    pub changed_tenant_ids: ::prost::alloc::vec::Vec<u8>,
+    /// Facts of tenants that have changed.
+    #[prost(message, repeated, tag = "6")]
+    pub facts: ::prost::alloc::vec::Vec<Facts>,
+    /// Tenants that have changed and are no more.
+    #[prost(message, repeated, tag = "7")]
+    pub gone_tenants: ::prost::alloc::vec::Vec<GoneTenant>,
+    /// Tenants that have changed, and could not be read: 16 bytes each.
+    #[prost(bytes = "vec", tag = "8")]
+    pub unread_tenant_ids: ::prost::alloc::vec::Vec<u8>,
+}
+/// A tenant that is no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GoneTenant {
+    /// Its UUID: 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// The revision at which that is so.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+/// How good what was sent is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowHeartbeat {
+    /// The number of the last ping: what this says was so after that was sent.
+    #[prost(uint64, tag = "1")]
+    pub ping: u64,
+    /// Are changes received?
+    #[prost(enumeration = "FeedState", tag = "2")]
+    pub feed: i32,
+    /// How long ago the database last answered; absent: it never has.
+    #[prost(message, optional, tag = "3")]
+    pub proof_age: ::core::option::Option<::prost_types::Duration>,
+    /// For how long from now on that counts: the database will have answered again
+    /// by then, or is not heard from. Only while changes are received.
+    #[prost(message, optional, tag = "4")]
+    pub valid_for: ::core::option::Option<::prost_types::Duration>,
+    /// What is known once all is that was sent before.
+    #[prost(message, optional, tag = "5")]
+    pub position: ::core::option::Option<Position>,
+}
+/// Are changes received?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FeedState {
+    /// Never sent.
+    Unspecified = 0,
+    /// Each is.
+    Live = 1,
+    /// The database does not answer, and changes may be missed.
+    Suspect = 2,
+    /// None is: what was read counts for its time to live.
+    Off = 3,
+}
+impl FeedState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FEED_STATE_UNSPECIFIED",
+            Self::Live => "FEED_STATE_LIVE",
+            Self::Suspect => "FEED_STATE_SUSPECT",
+            Self::Off => "FEED_STATE_OFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FEED_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FEED_STATE_LIVE" => Some(Self::Live),
+            "FEED_STATE_SUSPECT" => Some(Self::Suspect),
+            "FEED_STATE_OFF" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod replication_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What an instance knows, for instances that have no database: edges. For
+    /// callers with `services = ["replication"]`; `tenants` says whose facts.
+    ///
+    /// An edge follows changes first, and then reads what it holds: what has changed
+    /// since is announced by the stream, in the order in which this instance learned
+    /// of it.
+    #[derive(Debug, Clone)]
+    pub struct ReplicationServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ReplicationServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReplicationServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReplicationServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What is known of tenants, at most 1 000. INVALID_ARGUMENT: more, or a key
+        /// that is none. PERMISSION_DENIED: the caller may not ask about one.
+        pub async fn get_facts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.replication.v1.ReplicationService/GetFacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.replication.v1.ReplicationService",
+                        "GetFacts",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The modules and plans. UNAVAILABLE: they are not known.
+        pub async fn get_catalogue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCatalogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCatalogueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.replication.v1.ReplicationService/GetCatalogue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.replication.v1.ReplicationService",
+                        "GetCatalogue",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The keys of all tenants that the caller may ask about, in no order.
+        pub async fn list_tenant_keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTenantKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListTenantKeysResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.replication.v1.ReplicationService/ListTenantKeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.replication.v1.ReplicationService",
+                        "ListTenantKeys",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// What changes, from now on or from a position on. The first message opens the
+        /// stream; others are pings, and each is answered by a heartbeat once all that
+        /// was known when it came has been sent. UNAVAILABLE: the database has not
+        /// answered yet. RESOURCE_EXHAUSTED: too many follow.
+        pub async fn follow_facts(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::FollowFactsRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<crate::proto::FollowFactsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.replication.v1.ReplicationService/FollowFacts",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.replication.v1.ReplicationService",
+                        "FollowFacts",
+                    ),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod replication_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReplicationServiceServer.
+    #[async_trait]
+    pub trait ReplicationService: std::marker::Send + std::marker::Sync + 'static {
+        /// What is known of tenants, at most 1 000. INVALID_ARGUMENT: more, or a key
+        /// that is none. PERMISSION_DENIED: the caller may not ask about one.
+        async fn get_facts(
+            &self,
+            request: tonic::Request<super::GetFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFactsResponse>,
+            tonic::Status,
+        >;
+        /// The modules and plans. UNAVAILABLE: they are not known.
+        async fn get_catalogue(
+            &self,
+            request: tonic::Request<super::GetCatalogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCatalogueResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ListTenantKeys method.
+        type ListTenantKeysStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListTenantKeysResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The keys of all tenants that the caller may ask about, in no order.
+        async fn list_tenant_keys(
+            &self,
+            request: tonic::Request<super::ListTenantKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ListTenantKeysStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the FollowFacts method.
+        type FollowFactsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    crate::proto::FollowFactsResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What changes, from now on or from a position on. The first message opens the
+        /// stream; others are pings, and each is answered by a heartbeat once all that
+        /// was known when it came has been sent. UNAVAILABLE: the database has not
+        /// answered yet. RESOURCE_EXHAUSTED: too many follow.
+        async fn follow_facts(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::FollowFactsRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FollowFactsStream>,
+            tonic::Status,
+        >;
+    }
+    /// What an instance knows, for instances that have no database: edges. For
+    /// callers with `services = ["replication"]`; `tenants` says whose facts.
+    ///
+    /// An edge follows changes first, and then reads what it holds: what has changed
+    /// since is announced by the stream, in the order in which this instance learned
+    /// of it.
+    #[derive(Debug)]
+    pub struct ReplicationServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReplicationServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReplicationServiceServer<T>
+    where
+        T: ReplicationService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/entitlement.replication.v1.ReplicationService/GetFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFactsSvc<T: ReplicationService>(pub Arc<T>);
+                    impl<
+                        T: ReplicationService,
+                    > tonic::server::UnaryService<super::GetFactsRequest>
+                    for GetFactsSvc<T> {
+                        type Response = super::GetFactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicationService>::get_facts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.replication.v1.ReplicationService/GetCatalogue" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCatalogueSvc<T: ReplicationService>(pub Arc<T>);
+                    impl<
+                        T: ReplicationService,
+                    > tonic::server::UnaryService<super::GetCatalogueRequest>
+                    for GetCatalogueSvc<T> {
+                        type Response = super::GetCatalogueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCatalogueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicationService>::get_catalogue(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCatalogueSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.replication.v1.ReplicationService/ListTenantKeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTenantKeysSvc<T: ReplicationService>(pub Arc<T>);
+                    impl<
+                        T: ReplicationService,
+                    > tonic::server::ServerStreamingService<super::ListTenantKeysRequest>
+                    for ListTenantKeysSvc<T> {
+                        type Response = super::ListTenantKeysResponse;
+                        type ResponseStream = T::ListTenantKeysStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTenantKeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicationService>::list_tenant_keys(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTenantKeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.replication.v1.ReplicationService/FollowFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct FollowFactsSvc<T: ReplicationService>(pub Arc<T>);
+                    impl<
+                        T: ReplicationService,
+                    > tonic::server::StreamingService<super::FollowFactsRequest>
+                    for FollowFactsSvc<T> {
+                        type Response = crate::proto::FollowFactsResponse;
+                        type ResponseStream = T::FollowFactsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::FollowFactsRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReplicationService>::follow_facts(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FollowFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReplicationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "entitlement.replication.v1.ReplicationService";
+    impl<T> tonic::server::NamedService for ReplicationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// What a file of what an instance held begins with. The catalogue and the facts
 /// of tenants follow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,6 +1,14 @@
 /// A method of a service that is answered here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Method {
+    /// `/entitlement.replication.v1.ReplicationService/GetFacts`
+    GetFacts,
+    /// `/entitlement.replication.v1.ReplicationService/GetCatalogue`
+    GetCatalogue,
+    /// `/entitlement.replication.v1.ReplicationService/ListTenantKeys`
+    ListTenantKeys,
+    /// `/entitlement.replication.v1.ReplicationService/FollowFacts`
+    FollowFacts,
     /// `/entitlement.v1.EntitlementService/ResolveTenant`
     ResolveTenant,
     /// `/entitlement.v1.EntitlementService/CheckModule`
@@ -109,6 +117,10 @@ impl Method {
     /// Its name, without its service's.
     pub fn name(self) -> &'static str {
         match self {
+            Self::GetFacts => "GetFacts",
+            Self::GetCatalogue => "GetCatalogue",
+            Self::ListTenantKeys => "ListTenantKeys",
+            Self::FollowFacts => "FollowFacts",
             Self::ResolveTenant => "ResolveTenant",
             Self::CheckModule => "CheckModule",
             Self::BatchCheckModules => "BatchCheckModules",
@@ -166,6 +178,10 @@ impl Method {
     /// The path of its requests: its service's full name, and its own.
     pub fn path(self) -> &'static str {
         match self {
+            Self::GetFacts => "/entitlement.replication.v1.ReplicationService/GetFacts",
+            Self::GetCatalogue => "/entitlement.replication.v1.ReplicationService/GetCatalogue",
+            Self::ListTenantKeys => "/entitlement.replication.v1.ReplicationService/ListTenantKeys",
+            Self::FollowFacts => "/entitlement.replication.v1.ReplicationService/FollowFacts",
             Self::ResolveTenant => "/entitlement.v1.EntitlementService/ResolveTenant",
             Self::CheckModule => "/entitlement.v1.EntitlementService/CheckModule",
             Self::BatchCheckModules => "/entitlement.v1.EntitlementService/BatchCheckModules",
@@ -223,6 +239,10 @@ impl Method {
     /// The method of a path; `None`: no service here has it.
     pub fn of(path: &str) -> Option<Self> {
         match path {
+            "/entitlement.replication.v1.ReplicationService/GetFacts" => Some(Self::GetFacts),
+            "/entitlement.replication.v1.ReplicationService/GetCatalogue" => Some(Self::GetCatalogue),
+            "/entitlement.replication.v1.ReplicationService/ListTenantKeys" => Some(Self::ListTenantKeys),
+            "/entitlement.replication.v1.ReplicationService/FollowFacts" => Some(Self::FollowFacts),
             "/entitlement.v1.EntitlementService/ResolveTenant" => Some(Self::ResolveTenant),
             "/entitlement.v1.EntitlementService/CheckModule" => Some(Self::CheckModule),
             "/entitlement.v1.EntitlementService/BatchCheckModules" => Some(Self::BatchCheckModules),
@@ -280,9 +300,9 @@ impl Method {
 
     /// Is its request or its response a stream?
     pub fn streams(self) -> bool {
-        matches!(self, Self::WatchChanges | Self::RecordUsage)
+        matches!(self, Self::ListTenantKeys | Self::FollowFacts | Self::WatchChanges | Self::RecordUsage)
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetTimeZone, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::GetFacts, Self::GetCatalogue, Self::ListTenantKeys, Self::FollowFacts, Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetTimeZone, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
 }

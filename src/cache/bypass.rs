@@ -12,10 +12,11 @@ use crate::{
 };
 
 impl<L: LoadTenant> Cache<L> {
-    /// What the database holds now, whatever the cache holds.
+    /// What the database holds now, whatever the cache holds, for somebody who wants this revision.
     pub async fn read_bypassing(
         &self,
         id: TenantId,
+        revision: u64,
         requester: Requester,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
@@ -24,7 +25,8 @@ impl<L: LoadTenant> Cache<L> {
         // wants to see.
         let known = self.take_bypass_turn(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
-            let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
+            let source = Source::AtLeast(revision);
+            let read = inner.read(std::slice::from_ref(&key), source, now).await?;
             let sent = sent.answered_by_standby(read.is_from_standby);
             let loaded = read.value.into_iter().next().transpose();
             let loaded = loaded.inspect_err(|error| inner.failed(error))?;

@@ -191,6 +191,16 @@ impl<L: LoadTenant> Cache<L> {
         self.catalogue_within(self.0.settings.negative_ttl, now).await
     }
 
+    /// Is this the catalogue that is held, and is no change of it known?
+    pub fn is_current(&self, catalogue: &Catalogue) -> bool {
+        let is_it = |held: &VersionedCatalogue| {
+            held.catalogue.as_of == catalogue.as_of
+                && held.changes == Some(self.0.catalogue.changes())
+        };
+        self.feed() != FeedState::Suspect
+            && self.0.catalogue.held.load().as_deref().is_some_and(is_it)
+    }
+
     /// The catalogue, if it is held and current.
     pub fn current_catalogue(&self, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         self.0.catalogue.current(self.catalogue_time_to_live(), now)

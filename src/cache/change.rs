@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, Event, Events, FeedState, Inner, queue::Priority};
+use super::{AfterChange, Cache, Event, Events, FeedState, Inner, queue::Priority, relay::Relayed};
 use crate::{
     domain::TenantId,
     store::{Change, LoadTenant, TenantKey},
@@ -34,6 +34,7 @@ impl<L: LoadTenant> Cache<L> {
             self.0.unknown.invalidate_all();
             self.0.known_tenants.forget();
             self.0.catalogue.outdate();
+            self.0.relay.pass_on(|| Relayed::Change(Change::Tenants));
         }
         self.0.queue.forget(|_| true);
         self.0.tally.resets.add();
@@ -63,14 +64,21 @@ impl<L: LoadTenant> Cache<L> {
         self.0.outdate(id);
         // Read again at once: the next caller need not wait as long, and watchers want the
         // revision.
-        let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
-        if !is_worth_it && !self.0.watchers.has_watchers_of(id) {
+        let is_held = match self.0.settings.after_change {
+            AfterChange::Reload => self.0.facts.holds(id),
+            AfterChange::Leave => false,
+            AfterChange::Receive => return self.notify_if_missed(Event::Tenant(id, 0)),
+        };
+        if !is_held && !self.0.watchers.has_watchers_of(id) && !self.0.relay.is_wanted() {
             return;
         }
         self.notify_if_missed(Event::Tenant(id, 0));
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
+            if !loaded.as_ref().is_ok_and(|known| !known.stale) {
+                cache.0.relay.pass_on(|| Relayed::Unread(id));
+            }
             cache.notify(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
         });
     }
@@ -85,6 +93,7 @@ impl<L: LoadTenant> Cache<L> {
 
     fn catalogue_changed(&self, now: DateTime<Utc>) {
         self.0.catalogue.outdate();
+        self.0.relay.pass_on(|| Relayed::Change(Change::Catalogue));
         self.notify_if_missed(Event::Catalogue(0));
         let cache = self.clone();
         self.0.runtime.spawn(async move {
@@ -102,6 +111,7 @@ impl<L: LoadTenant> Inner<L> {
             self.change_clock.tenant_changed(id);
             self.facts.outdate(id, |epoch| self.trust.proven_at_in(epoch));
             self.unknown.invalidate(&key);
+            self.relay.pass_on(|| Relayed::Change(Change::Tenant(id)));
         }
         self.queue.forget(|flying| *flying == key || matches!(flying, TenantKey::Subdomain(_)));
     }
@@ -113,6 +123,7 @@ impl<L: LoadTenant> Inner<L> {
             self.known_tenants.forget();
             // Which subdomains they are is not known, and there are few.
             self.unknown.invalidate_all();
+            self.relay.pass_on(|| Relayed::Change(Change::Directory));
         }
         self.queue.forget(|flying| matches!(flying, TenantKey::Subdomain(_)));
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, FeedState, held::Vouched};
+use super::{Cache, FeedState, LoadError, held::Vouched};
 use crate::{
     domain::{Catalogue, Facts},
-    store::LoadTenant,
+    store::{LoadTenant, TenantKey},
 };
 
 /// Facts that are held.
@@ -46,6 +46,21 @@ impl<L: LoadTenant> Cache<L> {
     pub fn copy_of_catalogue(&self) -> Option<CatalogueCopy> {
         let (catalogue, is_outdated) = self.0.catalogue.copy()?;
         Some(CatalogueCopy { catalogue, is_outdated })
+    }
+
+    /// The last instant at which facts are known to have been so that were given out as stale.
+    pub fn were_so_at(&self, facts: &Facts) -> DateTime<Utc> {
+        let look = |held: &Facts, vouched| {
+            // Others may be held by now.
+            let is_same = held.as_of == facts.as_of && held.revision == facts.revision;
+            is_same.then(|| self.0.were_so_at(held, vouched))
+        };
+        self.0.facts.peek(facts.tenant.id, look).flatten().unwrap_or(facts.as_of)
+    }
+
+    /// The keys of all tenants.
+    pub async fn tenant_keys(&self) -> Result<Vec<TenantKey>, LoadError> {
+        Ok(self.0.in_time(self.0.loader.load_keys()).await?.value)
     }
 
     /// How often something that is held has become different.

@@ -71,6 +71,7 @@ impl<L: LoadTenant> Cache<L> {
             self.notify(Event::Doubt);
         }
         self.0.breaker.close();
+        self.0.pass_on_feed();
     }
 
     /// Changes may be missed from here on: what is held is in doubt, until the feed has caught up.
@@ -78,6 +79,7 @@ impl<L: LoadTenant> Cache<L> {
         if self.0.trust.set(FeedState::Suspect, None) == FeedState::Live {
             self.notify(Event::Doubt);
         }
+        self.0.pass_on_feed();
     }
 
     /// There is no feed, or none that can be trusted: the time to live is the limit. `proof`: when
@@ -93,5 +95,6 @@ impl<L: LoadTenant> Cache<L> {
         if was_heard {
             self.notify(Event::FeedOff);
         }
+        self.0.pass_on_feed();
     }
 }

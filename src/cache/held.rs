@@ -117,24 +117,25 @@ impl HeldFacts {
         self.by_subdomain.get(&self.hasher.hash_one(subdomain)).map(|id| *id)
     }
 
-    /// Puts facts in place, unless newer ones are there.
-    pub(super) fn insert(&self, facts: Facts, epoch: u32) {
+    /// Puts facts in place, unless newer ones are there. Are they held now?
+    pub(super) fn insert(&self, facts: Facts, epoch: u32) -> bool {
         let mut ring = self.ring.lock();
         let id = facts.tenant.id;
         let Some(mut held) = self.by_id.get_mut(&id) else {
-            return self.add(&mut ring, facts, epoch);
+            self.add(&mut ring, facts, epoch);
+            return true;
         };
         // What has changed since it was read is not newer, whatever a clock says that was set back.
         if held.epoch.load(Ordering::Relaxed) == epoch
             && super::is_just_after(held.facts.as_of, facts.as_of)
         {
-            return;
+            return false;
         }
         held.epoch.store(epoch, Ordering::Relaxed);
         if held.facts.says_the_same_as(&facts) {
             // The tenant's data stays where it is in memory: others may hold it too.
             held.facts.as_of = facts.as_of;
-            return;
+            return true;
         }
         self.note_change();
         if held.facts.tenant.subdomain != facts.tenant.subdomain {
@@ -142,6 +143,7 @@ impl HeldFacts {
             self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
         }
         held.facts = facts;
+        true
     }
 
     /// Puts facts in place that are known to have changed, unless others are there. They were so at

@@ -28,10 +28,10 @@ impl Known {
         Self { facts: None, as_of, revision, stale: false }
     }
 
-    pub(super) fn of(loaded: Loaded, now: DateTime<Utc>) -> Self {
+    pub(super) fn of(loaded: Loaded) -> Self {
         match loaded.facts {
             Some(facts) => Self::found(facts),
-            None => Self::absent(loaded.revision, now),
+            None => Self::absent(loaded.revision, loaded.as_of),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     change_clock::LoadStart,
     is_just_after,
     queue::{Batch, LoadRequest, Priority, StartedLoad},
+    relay::Relayed,
     tally::LoadResult,
 };
 use crate::{
@@ -216,11 +217,12 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Stores what was read, and returns it.
     pub(super) fn put_in_place(&self, key: &TenantKey, loaded: Loaded, sent: Sent) -> Known {
-        let stale = !self.vouches_for(sent);
-        let known = Known { stale, ..Known::of(loaded, sent.now) };
+        let was_so_at = loaded.was_so_at;
+        let stale = !self.vouches_for(sent) || was_so_at.is_some();
+        let known = Known { stale, ..Known::of(loaded) };
         let _placing = self.placing.lock();
         match &known.facts {
-            Some(facts) if stale => self.facts.insert_outdated(facts.clone(), None),
+            Some(facts) if stale => self.facts.insert_outdated(facts.clone(), was_so_at),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
             None if stale => self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl),
             None => self.place_nothing(key, &known, sent),
@@ -244,14 +246,30 @@ impl<L: LoadTenant> Inner<L> {
         {
             return;
         }
-        self.facts.insert(facts.clone(), epoch);
-        self.unknown.invalidate(&TenantKey::Id(id));
+        self.put_current(facts, epoch);
+    }
+
+    /// Holds facts of which no change is known. `placing` is locked.
+    pub(super) fn put_current(&self, facts: &Facts, epoch: u32) {
+        if self.facts.insert(facts.clone(), epoch) {
+            self.relay.pass_on(|| Relayed::Facts(facts.clone()));
+        }
+        self.no_longer_unknown(facts);
+    }
+
+    pub(super) fn no_longer_unknown(&self, facts: &Facts) {
+        self.unknown.invalidate(&TenantKey::Id(facts.tenant.id));
         if let Some(label) = Label::parse(&facts.tenant.subdomain) {
             self.unknown.invalidate(&TenantKey::Subdomain(label));
         }
     }
 
-    fn place_nothing(&self, key: &TenantKey, known: &Known, Sent { start, epoch, .. }: Sent) {
+    fn place_nothing(
+        &self,
+        key: &TenantKey,
+        known: &Known,
+        Sent { start, epoch, now: sent_at, .. }: Sent,
+    ) {
         let now = known.as_of;
         match key {
             TenantKey::Id(id) if self.change_clock.since(start, *id) => return,
@@ -259,7 +277,15 @@ impl<L: LoadTenant> Inner<L> {
             TenantKey::Subdomain(_) if self.change_clock.of_directory_since(start) => return,
             TenantKey::Subdomain(label) => self.facts.no_longer_has(label.as_str()),
         }
-        self.unknown.insert(key.clone(), Absent { as_of: now, revision: known.revision });
-        self.known_tenants.count_unknown(now, self.settings.negative_ttl);
+        self.put_absence(key, known.revision, now);
+        self.known_tenants.count_unknown(sent_at, self.settings.negative_ttl);
+    }
+
+    /// Remembers that there is no such tenant. `placing` is locked.
+    pub(super) fn put_absence(&self, key: &TenantKey, revision: u64, as_of: DateTime<Utc>) {
+        self.unknown.insert(key.clone(), Absent { as_of, revision });
+        if let TenantKey::Id(id) = key {
+            self.relay.pass_on(|| Relayed::Gone(*id, revision));
+        }
     }
 }

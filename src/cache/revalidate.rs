@@ -7,10 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Cache, Event, FeedState, MAX_BATCH, busy::busy, change_clock::LoadStart, load::Sent};
+use super::{
+    Cache, Event, FeedState, MAX_BATCH, busy::busy, change_clock::LoadStart, load::Sent,
+    relay::Relayed,
+};
 use crate::{
     domain::TenantId,
-    store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
+    store::{Change, LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
 
 /// The maximum number of differences that wait to be judged. The cache has been corrected by then,
@@ -123,6 +126,7 @@ impl<L: LoadTenant> Cache<L> {
         }
         if self.feed() == FeedState::Live && inner.facts.is_of(id, sent.epoch) {
             inner.differences.add(Difference { id, start: sent.start, found_at: sent.now });
+            inner.relay.pass_on(|| Relayed::Change(Change::Tenant(id)));
         }
         inner.put_in_place(key, loaded, sent);
     }

@@ -23,6 +23,17 @@ pub struct CacheSettings {
     pub max_loads: usize,
     /// Readings past the cache at the same time.
     pub max_bypass_reads: usize,
-    /// Read what is held and has changed again at once, although nobody asks for it yet.
-    pub reload_changed: bool,
+    /// What is done about what is held and has changed.
+    pub after_change: AfterChange,
+}
+
+/// What is done about what is held and has changed, although nobody asks for it yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AfterChange {
+    /// It is read again.
+    Reload,
+    /// Nothing.
+    Leave,
+    /// It is sent by whoever announces the change: see [`Cache::receive`](super::Cache::receive).
+    Receive,
 }

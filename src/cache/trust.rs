@@ -8,6 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
+use super::relay::RelayedFeed;
 use crate::clock::Uptime;
 
 /// The first epoch; 0 marks outdated facts.
@@ -136,6 +137,17 @@ impl Trust {
             return state.proven_at;
         }
         state.ended.iter().find(|(ended, _)| *ended == epoch).map(|(_, proven_at)| *proven_at)
+    }
+
+    /// What is passed on of it.
+    pub(super) fn relayed(&self) -> RelayedFeed {
+        let until = Uptime::of_nanos(self.proven_until.load(Ordering::Acquire));
+        RelayedFeed { state: self.trusted().feed, proof: self.last_proof(), until }
+    }
+
+    /// The database has answered then, though perhaps not whoever asks now.
+    pub(super) fn note_proof(&self, proof: Option<DateTime<Utc>>) {
+        self.change(|state| state.last_proof = proof.max(state.last_proof));
     }
 
     /// What is about to be put in place was so then, by what another process has left.

@@ -11,26 +11,42 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Given, ServeArgs},
+    config::{EdgeArgs, Given, ListenAddress, ServeArgs},
     escape::escape_control,
-    server::start,
+    server::{Running, ServeError, start, start_edge},
 };
 
-/// Serves until SIGTERM or SIGINT. SIGHUP reads again what is followed.
+/// Serves from the database.
 pub(crate) async fn run(mut args: ServeArgs) -> CommandResult {
     if args.print_config {
         return print_config(&args.given);
     }
+    let demo = if args.demo { Some(demo::prepare(&mut args).await?) } else { None };
+    let invite = |address: &ListenAddress| demo.iter().for_each(|demo| demo.invite(address));
+    // Boxed: what starts a server is large.
+    Box::pin(until_stopped(start(args, Clock::System), invite)).await
+}
+
+/// Serves from another instance.
+pub(crate) async fn run_edge(args: EdgeArgs) -> CommandResult {
+    if args.print_config {
+        return print_config(&args.given);
+    }
+    Box::pin(until_stopped(start_edge(args, Clock::System), |_| {})).await
+}
+
+/// Serves until SIGTERM or SIGINT. SIGHUP reads again what is followed.
+async fn until_stopped(
+    start: impl Future<Output = Result<Running, ServeError>>,
+    started: impl FnOnce(&ListenAddress),
+) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     // A limit of the size of files would end the server with its decision log. So writing fails.
     let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-    let demo = if args.demo { Some(demo::prepare(&mut args).await?) } else { None };
-    let mut running = start(args, Clock::System).await?;
-    if let Some(demo) = &demo {
-        demo.invite(&running.address);
-    }
+    let mut running = start.await?;
+    started(&running.address);
     loop {
         tokio::select! {
             _ = terminate.recv() => break tracing::info!("stopping: SIGTERM"),

@@ -78,11 +78,15 @@ impl Cli {
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         let mut cli =
             Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        if let (What::Serve(args), Some((name, matches))) = (&mut cli.command, matches.subcommand())
-        {
+        let of_instance = match &mut cli.command {
+            What::Serve(args) => Some((&mut args.given, &mut args.instance.trace)),
+            What::Edge(args) => Some((&mut args.given, &mut args.instance.trace)),
+            _ => None,
+        };
+        if let (Some((all, trace)), Some((name, matches))) = (of_instance, matches.subcommand()) {
             let flags = command.find_subcommand(name).into_iter().flat_map(Command::get_arguments);
-            args.given = flags.filter_map(|flag| given(flag, matches)).collect();
-            args.trace.read_otel(&mut args.given, std::env::vars_os());
+            *all = flags.filter_map(|flag| given(flag, matches)).collect();
+            trace.read_otel(all, std::env::vars_os());
         }
         Ok(cli)
     }

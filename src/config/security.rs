@@ -64,6 +64,8 @@ pub enum Insecure {
     Metrics,
     /// Anybody who can connect may ask.
     Callers,
+    /// An edge's upstream is asked unencrypted.
+    Upstream,
 }
 
 impl SecurityArgs {

@@ -5,7 +5,7 @@
 //! name = "orders"                                     # in logs and metrics
 //! certificates = ["spiffe://erp/ns/prod/sa/orders"]   # a URI or a name of the DNS in its certificate
 //! tokens_sha256 = ["5e88...42d8"]                     # hashes of its bearer tokens
-//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage, usage-corrections
+//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage, usage-corrections, replication
 //! tenants = ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]  # whom it may ask about; absent: all
 //! modules = ["orders", "wms"]                         # what it may ask about; absent: all
 //! meters = ["transactions_monthly"]                   # what it may count, with the service usage; absent: all
@@ -46,6 +46,8 @@ pub enum CallerService {
     Usage,
     /// Taking back what was recorded, beside `UsageService`.
     UsageCorrections,
+    /// `ReplicationService`, for instances without a database.
+    Replication,
 }
 
 /// An error in a file of callers.
@@ -110,6 +112,11 @@ impl Caller {
     /// May it ask about any tenant?
     pub fn may_ask_about_all(&self) -> bool {
         self.tenants.is_none()
+    }
+
+    /// The tenants that it may ask about; `None`: all.
+    pub fn tenants(&self) -> Option<&HashSet<TenantId>> {
+        self.tenants.as_ref()
     }
 
     /// May it ask about this tenant?
@@ -202,6 +209,12 @@ impl Callers {
         } = written;
         if certificates.is_empty() && tokens_sha256.is_empty() {
             return Err("needs certificates or tokens_sha256: how else is it known?".to_owned());
+        }
+        if services.contains(&CallerService::Replication) && modules.is_some() {
+            return Err(
+                "modules cannot be restricted with the service replication: a tenant is sent whole"
+                    .to_owned(),
+            );
         }
         let tenant = |id: &String| TenantId::parse(id).map_err(|error| format!("{id:?} {error}"));
         let module = |code: String| match ModuleCode::validate(&code) {

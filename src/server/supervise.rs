@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
+use chrono::NaiveTime;
 use futures_util::{
     StreamExt,
     future::{OptionFuture, join_all, select_all},
@@ -16,6 +17,7 @@ use super::{
     ServeError, Sources,
     background::{
         feed::{Feed, FeedReport},
+        follow::{Follow, UpstreamSource},
         readiness::Readiness,
         state::State,
         upkeep,
@@ -32,9 +34,9 @@ use super::{
     },
 };
 use crate::{
-    config::{LimitArgs, ServeArgs},
+    config::{ChangesArgs, Hold, InstanceArgs, LimitArgs, NightlyLevel},
     service::{
-        Api,
+        Api, Core,
         admin::SETUP_TIMEOUT,
         forward_auth::ForwardAuth,
         grpc::{
@@ -42,6 +44,7 @@ use crate::{
         },
     },
     store::Additions,
+    upstream::Upstream,
 };
 
 /// How long a database that hangs is waited for at shutdown.
@@ -55,12 +58,34 @@ pub(super) struct Endpoints {
     pub(super) probes: Option<Probes>,
 }
 
-pub(super) struct Server {
-    args: ServeArgs,
-    api: Api,
-    health: HealthReporter,
+/// What an instance does beside answering.
+pub(super) enum Work {
+    Core(Box<CoreWork>),
+    Edge(Box<EdgeWork>),
+}
+
+/// Of an instance that has the database.
+pub(super) struct CoreWork {
+    pub(super) core: Core,
     /// Migrate the schema once the database answers.
-    migrate: Option<Additions>,
+    pub(super) migrate: Option<Additions>,
+    pub(super) changes: ChangesArgs,
+    /// The levels that are put right each night, and when.
+    pub(super) nightly: (Vec<NightlyLevel>, NaiveTime),
+}
+
+/// Of one that has none.
+pub(super) struct EdgeWork {
+    pub(super) source: UpstreamSource,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) hold: Hold,
+}
+
+pub(super) struct Server {
+    args: InstanceArgs,
+    api: Api,
+    work: Work,
+    health: HealthReporter,
     report: Arc<Mutex<FeedReport>>,
     readiness: Arc<Readiness>,
     connections: ConnectionTally,
@@ -77,16 +102,16 @@ struct Workers(Vec<oneshot::Receiver<()>>);
 
 impl Server {
     pub(super) fn new(
-        args: ServeArgs,
+        args: InstanceArgs,
         api: Api,
+        work: Work,
         health: HealthReporter,
-        migrate: Option<Additions>,
         report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
         connections: ConnectionTally,
     ) -> Self {
         let unread = UnreadPool::default();
-        Self { args, api, health, migrate, report, readiness, connections, unread, state: None }
+        Self { args, api, work, health, report, readiness, connections, unread, state: None }
     }
 
     /// One that keeps what it holds, if it is to.
@@ -170,27 +195,43 @@ impl Server {
     /// returns.
     async fn attend(&self) -> Infallible {
         tokio::select! {
-            never = self.follow_the_database() => never,
+            never = self.work() => never,
             // What was restored is answered from while the database is waited for.
             never = self.readiness.follow(&self.health) => never,
             Some(never) = OptionFuture::from(self.state.as_ref().map(State::run)) => never,
         }
     }
 
+    async fn work(&self) -> Infallible {
+        match &self.work {
+            // Boxed: it is large.
+            Work::Core(work) => Box::pin(self.follow_the_database(work)).await,
+            Work::Edge(work) => self.follow_the_upstream(work).await,
+        }
+    }
+
     /// Waits for the database, and feeds the cache from it.
-    async fn follow_the_database(&self) -> Infallible {
-        self.readiness.wait_for_database(self.migrate).await;
-        let feed = Feed::new(
-            self.api.clone(),
-            self.args.changes.changes,
-            self.args.changes.poll_interval.std(),
-            Arc::clone(&self.report),
-        );
-        let nightly = (&*self.args.reconcile_usage, self.args.reconcile_usage_at);
+    async fn follow_the_database(&self, work: &CoreWork) -> Infallible {
+        let CoreWork { core, migrate, changes, nightly: (levels, at) } = work;
+        self.readiness.wait_for_database(core, *migrate).await;
+        let interval = changes.poll_interval.std();
+        let feed = Feed::new(core.clone(), changes.changes, interval, Arc::clone(&self.report));
         tokio::select! {
             never = feed.run() => never,
-            never = upkeep::run(&self.api, &self.args.changes, &self.report, nightly) => never,
-            never = self.readiness.examine() => never,
+            never = upkeep::run(core, changes, &self.report, (levels, *at)) => never,
+            never = self.readiness.examine(core) => never,
+        }
+    }
+
+    /// Feeds the cache from another instance.
+    async fn follow_the_upstream(
+        &self,
+        EdgeWork { source, upstream, hold }: &EdgeWork,
+    ) -> Infallible {
+        let follow = Follow::new(&self.api, upstream, source, *hold, &self.report);
+        tokio::select! {
+            never = follow.run() => never,
+            never = upkeep::run_at_the_edge(&self.api) => never,
         }
     }
 
@@ -203,7 +244,8 @@ impl Server {
             // The log itself reports what it could not write.
             _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;
         }
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
+        let Work::Core(work) = &self.work else { return };
+        if tokio::time::timeout(CLOSE_TIMEOUT, work.core.store.close()).await.is_err() {
             tracing::warn!("the connections to the database did not close in time");
         }
     }

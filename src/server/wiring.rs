@@ -6,71 +6,122 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
+use chrono_tz::Tz;
 use tokio::runtime::Handle;
 
 use crate::{
-    cache::{Cache, CacheSettings},
+    cache::{AfterChange, Cache, CacheSettings},
     clock::Clock,
-    config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, UnusableSetting},
+    config::{
+        CacheArgs, DecisionLogArgs, EdgeArgs, InstanceArgs, IssuerTenant, ServeArgs, TenantArgs,
+        UnusableSetting,
+    },
     domain::{BaseDomains, TenantId},
     observability::{
         decision_log::{DecisionLog, LogTarget},
         trace_sampling::TraceSampler,
     },
     security::token::{TokenRules, Tokens},
-    service::{Api, CallerGate, MaxAges, StreamPlaces, Tracer, gateway::Gateway},
+    service::Core,
+    service::{Api, CallerGate, Database, Hub, MaxAges, StreamPlaces, Tracer, gateway::Gateway},
     store::{ChangeLog, LoadShares, Store},
+    upstream::{LOADS_AT_ONCE, Origin, Upstream},
     usage::Usage,
 };
 
 /// How long a load may take, so that a caller learns of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// Instances without a database that follow, at most; half of them of one caller.
+const MAX_FOLLOWERS: usize = 20_000;
+
 /// Streams that record usage at a time, at most; half of them of one caller.
 const MAX_RECORDERS: usize = 256;
 
-/// Assembles everything that an answer is made from. `runtime` is where loads run.
-pub(crate) fn api(
-    args: &ServeArgs,
-    store: Store,
-    clock: Clock,
-    runtime: Handle,
-    callers: CallerGate,
-    tokens: Tokens,
-    gateway: Gateway,
-) -> Result<Api, UnusableSetting> {
+/// What answers are made from beside facts, from settings and files.
+pub(crate) struct Parts {
+    pub(crate) callers: CallerGate,
+    pub(crate) tokens: Tokens,
+    pub(crate) gateway: Gateway,
+    pub(crate) clock: Clock,
+    /// Where loads run.
+    pub(crate) runtime: Handle,
+}
+
+/// Assembles everything that an answer is made from, for an instance that has the database.
+pub(crate) fn core(args: &ServeArgs, store: Store, parts: Parts) -> Result<Core, UnusableSetting> {
     let store = Arc::new(store);
-    let LoadShares { at_once, past_the_cache } = store.load_shares();
-    let settings = CacheSettings {
-        ttl: args.cache.cache_ttl.delta(),
-        negative_ttl: args.cache.negative_ttl.delta(),
-        max_stale: args.cache.max_stale.delta(),
-        capacity: args.cache.cache_capacity as usize,
+    let usage = Usage::new(Arc::clone(&store), parts.clock.clone(), parts.runtime.clone());
+    let shares = store.load_shares();
+    // No replica has replayed a change that was just made: reloading would use the primary, which
+    // is to be spared.
+    let after_change =
+        if args.pool.may_have_replicas() { AfterChange::Leave } else { AfterChange::Reload };
+    let settings = cache_settings(&args.instance.cache, shares, after_change);
+    let cache = (Origin::Store(Arc::clone(&store)), settings);
+    let database = Database { store: Arc::clone(&store), usage: usage.clone() };
+    let mut api = api(&args.instance, cache, Some(database), parts)?;
+    api.zone = args.time_zone;
+    api.accept_late = args.usage_accept_late.delta();
+    if store.log() == ChangeLog::Wanted {
+        // Nobody vouches for anything until the log has been read for the first time.
+        api.cache.suspect();
+    }
+    Ok(Core { api, store, usage })
+}
+
+/// The same for an instance that asks an upstream.
+pub(crate) fn edge(
+    args: &EdgeArgs,
+    upstream: &Arc<Upstream>,
+    parts: Parts,
+) -> Result<Api, UnusableSetting> {
+    let shares = LoadShares { at_once: LOADS_AT_ONCE, past_the_cache: LOADS_AT_ONCE };
+    let settings = cache_settings(&args.instance.cache, shares, AfterChange::Receive);
+    let cache = (Origin::Upstream(Arc::clone(upstream)), settings);
+    let api = api(&args.instance, cache, None, parts)?;
+    // Nobody vouches for anything until the upstream has.
+    api.cache.suspect();
+    Ok(api)
+}
+
+fn cache_settings(
+    args: &CacheArgs,
+    LoadShares { at_once, past_the_cache }: LoadShares,
+    after_change: AfterChange,
+) -> CacheSettings {
+    CacheSettings {
+        ttl: args.cache_ttl.delta(),
+        negative_ttl: args.negative_ttl.delta(),
+        max_stale: args.max_stale.delta(),
+        capacity: args.cache_capacity as usize,
         load_timeout: LOAD_TIMEOUT,
         max_loads: at_once,
         max_bypass_reads: past_the_cache,
-        // No replica has replayed a change that was just made: reloading would use the primary,
-        // which is to be spared.
-        reload_changed: !args.pool.may_have_replicas(),
-    };
+        after_change,
+    }
+}
+
+fn api(
+    args: &InstanceArgs,
+    (origin, settings): (Origin, CacheSettings),
+    database: Option<Database>,
+    Parts { callers, tokens, gateway, clock, runtime }: Parts,
+) -> Result<Api, UnusableSetting> {
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;
-    let usage = Usage::new(Arc::clone(&store), clock.clone(), runtime.clone());
-    let cache = Cache::new(Arc::clone(&store), settings, runtime);
-    if store.log() == ChangeLog::Wanted {
-        // Nobody vouches for anything until the log has been read for the first time.
-        cache.suspect();
-    }
     Ok(Api {
-        cache,
-        store,
+        hub: Hub::new(runtime.clone()),
+        cache: Cache::new(Arc::new(origin), settings, runtime),
+        database,
+        followers: StreamPlaces::new(MAX_FOLLOWERS),
         tokens: Arc::new(tokens),
         hosts: Arc::new(hosts),
         limits: args.enforce_limits.into(),
-        usage,
-        zone: args.time_zone,
-        accept_late: args.usage_accept_late.delta(),
-        is_usage_open: args.security.callers_file.is_some() || args.listen.is_near(),
+        zone: Tz::UTC,
+        accept_late: TimeDelta::zero(),
+        is_guarded: args.security.callers_file.is_some() || args.listen.is_near(),
         callers,
         watchers: StreamPlaces::new(args.limit.max_watchers as usize),
         recorders: StreamPlaces::new(MAX_RECORDERS),

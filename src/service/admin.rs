@@ -28,14 +28,14 @@ pub(crate) use self::{
     gate::AdminGate,
     limiter::{AdminLimiter, SETUP_TIMEOUT},
 };
-use super::Api;
+use super::Core;
 use crate::domain::{Actor, ActorName, Author, ChangeReason, RequestId};
 
 /// Everything that an administrator's answer is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminApi {
-    /// What the answers to other callers are made from.
-    pub api: Api,
+    /// The database, and what the answers to other callers are made from.
+    pub core: Core,
     /// The administrators that may ask.
     pub gate: AdminGate,
     /// The limits for administrators' use of the database.
@@ -53,6 +53,6 @@ impl AdminApi {
     /// The author, as the record will show who makes a change now.
     fn author(&self, actor: ActorName, purpose: Purpose) -> Author {
         let Purpose { why, request_id } = purpose;
-        Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id }
+        Author { actor: Actor::Token(actor), at: self.core.api.clock.now(), why, request_id }
     }
 }

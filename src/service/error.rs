@@ -23,6 +23,12 @@ pub enum RequestError {
     /// The maximum number of watchers is reached.
     #[error("too many watch changes")]
     TooManyWatchers,
+    /// The maximum number of followers is reached.
+    #[error("too many follow")]
+    TooManyFollowers,
+    /// It takes the database, and there is none here.
+    #[error("there is no database here")]
+    NeedsDatabase,
     /// This server does not receive changes.
     #[error("this server does not receive changes")]
     ChangesOff,

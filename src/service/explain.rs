@@ -85,7 +85,7 @@ impl Api {
         tenant: &TenantKey,
         now: DateTime<Utc>,
     ) -> Result<Found, RequestError> {
-        let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
+        let (store, tenant) = (Arc::clone(&self.database()?.store), tenant.clone());
         let reading = async move {
             let reading = store.read(&tenant, now).await?;
             Ok((reading, store.load_catalogue(now).await?.value))

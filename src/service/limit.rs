@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Api,
+    Api, Database,
     cache_hint::{AskedTime, CacheHint, Provenance},
     check::TenantQuery,
     error::RequestError,
@@ -109,9 +109,10 @@ impl Api {
             LimitKind::Level => self.zone.into(),
             LimitKind::Monthly => self.zones_of(&self.ask(query.tenant, asked).await?),
         };
+        let Some(Database { usage, .. }) = &self.database else { return Ok((query, None)) };
         let period = Period::at(kind, asked.instant(), &zones);
         let meter = MeterId { tenant: query.tenant.tenant, meter: key.into() };
-        let counter = self.usage.counter(&(meter, period.to_string().into())).await;
+        let counter = usage.counter(&(meter, period.to_string().into())).await;
         let counter = counter.map_err(LoadError::Store)?;
         let wanted = Wanted { observed: counter.taken(), ..query.limit.wanted };
         let limit = NamedLimit { wanted, ..query.limit };

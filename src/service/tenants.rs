@@ -40,7 +40,7 @@ impl Api {
         self.permit_enumeration(caller)?;
         self.permit_modules(caller, module.into_iter())?;
         let page = PageOfTenants { after: after.map(TenantId::uuid), size };
-        let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
+        let (store, as_of) = (Arc::clone(&self.database()?.store), self.clock.now());
         let Some(module) = module else {
             let read = async move { store.tenants(page).await };
             let read = self.cache.bypass(caller.requester(), read).await?;

@@ -14,7 +14,7 @@ pub(super) use self::{
     over_time::{SpansQuery, UsedOverTime},
     record::{EventQuery, RecordQuery, Recorder},
 };
-use super::{Api, check::TenantQuery, error::RequestError};
+use super::{Api, Core, check::TenantQuery, error::RequestError};
 use crate::{
     cache::{Known, LoadError},
     domain::{
@@ -133,7 +133,7 @@ impl Api {
             UsageOutcome::Reserved(Reserved::Refused(reason)) => {
                 let refusal =
                     Refusal { key: query.key, amount: query.amount, reason, at: meter.now };
-                self.usage.refused(&meter_id(query.tenant, meter.key), refusal);
+                self.database()?.usage.refused(&meter_id(query.tenant, meter.key), refusal);
                 (None, false, reason)
             }
             UsageOutcome::Reserved(Reserved::Conflict) => {
@@ -185,7 +185,7 @@ impl Api {
             up_to: query.up_to.to_owned(),
         };
         let Some(Reconciled { counted, released, counter, limit }) =
-            self.usage.reconcile(&request).await?
+            self.database()?.usage.reconcile(&request).await?
         else {
             return Ok((0, 0, self.denied_state(query.meter, Reason::TenantNotFound)));
         };
@@ -275,20 +275,6 @@ impl Api {
         Ok(kind.map(|kind| (kind, catalogue)))
     }
 
-    /// Counts what the ERP's own transactions have logged.
-    pub(crate) async fn fold_usage_log(&self) -> Result<(), StoreError> {
-        if !self.usage.has_log().await? {
-            return Ok(());
-        }
-        match self.cache.catalogue(self.clock.now()).await {
-            Ok(catalogue) => self.usage.fold_log(&catalogue, self.zone).await,
-            Err(error) => {
-                tracing::debug!(%error, "the catalogue is not known: {error}");
-                Ok(())
-            }
-        }
-    }
-
     async fn count(
         &self,
         query: TenantQuery<'_>,
@@ -296,7 +282,7 @@ impl Api {
         op: UsageOp,
     ) -> Result<UsageAnswer, RequestError> {
         let counter = (meter_id(query, meter.key), meter.period.to_string().into());
-        Ok(self.usage.count(UsageRequest { counter, kind: meter.kind, op }).await?)
+        Ok(self.database()?.usage.count(UsageRequest { counter, kind: meter.kind, op }).await?)
     }
 
     fn denied_state<'a>(&self, meter: &'a str, denial: Reason) -> UsageState<'a> {
@@ -361,4 +347,21 @@ fn standing(answer: &UsageAnswer) -> LimitReason {
 
 fn meter_id(query: TenantQuery<'_>, key: &str) -> MeterId {
     MeterId { tenant: query.tenant, meter: key.into() }
+}
+
+impl Core {
+    /// Counts what the ERP's own transactions have logged.
+    pub(crate) async fn fold_usage_log(&self) -> Result<(), StoreError> {
+        let Self { api, usage, .. } = self;
+        if !usage.has_log().await? {
+            return Ok(());
+        }
+        match api.cache.catalogue(api.clock.now()).await {
+            Ok(catalogue) => usage.fold_log(&catalogue, api.zone).await,
+            Err(error) => {
+                tracing::debug!(%error, "the catalogue is not known: {error}");
+                Ok(())
+            }
+        }
+    }
 }

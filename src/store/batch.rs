@@ -90,7 +90,7 @@ pub(super) fn loaded(
     }
     let of = |key| {
         let rows = by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        reading(rows, context, now).map(|reading| Loaded::of(reading, key))
+        reading(rows, context, now).map(|reading| Loaded::of(reading, key, now))
     };
     Ok(keys.iter().map(of).collect())
 }

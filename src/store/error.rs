@@ -44,6 +44,10 @@ pub enum StoreError {
     /// What listens is connected to another database than what loads.
     #[error("the URL to listen at leads to another database than the database's own URL")]
     ListensElsewhere,
+    /// There is no database here, and the instance that is asked instead does not answer, or does not
+    /// know either.
+    #[error("the upstream cannot be asked: {0}")]
+    Upstream(Arc<str>),
     /// A row exists, but does not hold what its column promises.
     #[error("{column} of the row {key} cannot be read: {cause}")]
     Unreadable {
@@ -116,7 +120,8 @@ impl StoreError {
             | Self::TimedOut
             | Self::PoolExhausted
             | Self::ListenerLost
-            | Self::ListensElsewhere => true,
+            | Self::ListensElsewhere
+            | Self::Upstream(_) => true,
             Self::Unreadable { .. } => false,
         }
     }

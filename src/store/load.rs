@@ -16,6 +16,9 @@ use crate::domain::Catalogue;
 pub enum Source {
     /// The primary.
     Primary,
+    /// The primary, for somebody who wants this revision: whoever asks on its behalf, and holds it,
+    /// need not ask.
+    AtLeast(u64),
     /// A replica too, if it holds every change up to this one, in the cache's numbering.
     AnyThatHolds(u64),
 }
@@ -57,7 +60,7 @@ impl LoadTenant for Store {
         now: DateTime<Utc>,
     ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         let from_replica = match source {
-            Source::Primary => None,
+            Source::Primary | Source::AtLeast(_) => None,
             Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
         };
         let (rows, is_from_standby) = match from_replica {
@@ -70,7 +73,8 @@ impl LoadTenant for Store {
         };
         let value = match keys {
             [key] => vec![
-                tenant::reading(&rows, &self.context, now).map(|reading| Loaded::of(reading, key)),
+                tenant::reading(&rows, &self.context, now)
+                    .map(|reading| Loaded::of(reading, key, now)),
             ],
             _ => batch::loaded(rows, keys, &self.context, now)?,
         };

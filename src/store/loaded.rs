@@ -1,5 +1,7 @@
 //! What a load returns.
 
+use chrono::{DateTime, Utc};
+
 use super::{Reading, TenantKey};
 use crate::domain::Facts;
 
@@ -26,13 +28,27 @@ pub struct Loaded {
     pub revision: u64,
     /// Its facts, if it exists.
     pub facts: Option<Facts>,
+    /// When it was read.
+    pub as_of: DateTime<Utc>,
+    /// If whoever was asked could not ask the database: the last instant at which it is known to have
+    /// been so.
+    pub was_so_at: Option<DateTime<Utc>>,
 }
 
 impl Loaded {
+    /// What the database says.
+    pub fn read(revision: u64, facts: Option<Facts>, as_of: DateTime<Utc>) -> Self {
+        Self { revision, facts, as_of, was_so_at: None }
+    }
+
     /// What was read for this key. For a subdomain that no tenant has there is no revision.
-    pub(super) fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
+    pub(super) fn of(
+        Reading { revision, evidence }: Reading,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Self {
         let facts = evidence.map(|evidence| evidence.facts);
         let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
-        Self { revision: if is_nobody { 0 } else { revision }, facts }
+        Self::read(if is_nobody { 0 } else { revision }, facts, now)
     }
 }

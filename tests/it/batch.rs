@@ -68,7 +68,7 @@ fn keys() -> Vec<TenantKey> {
 /// What may be compared of an outcome.
 fn shown(outcome: &Result<Loaded, StoreError>) -> String {
     match outcome {
-        Ok(Loaded { revision, facts }) => format!("{revision} {facts:?}"),
+        Ok(Loaded { revision, facts, .. }) => format!("{revision} {facts:?}"),
         Err(error) => error.to_string(),
     }
 }

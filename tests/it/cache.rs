@@ -152,7 +152,7 @@ async fn facts_that_were_read_later_are_not_replaced_by_older_ones() {
     let past = {
         let cache = cache.clone();
         tokio::spawn(
-            async move { cache.read_bypassing(tenant(0), Requester::ANYBODY, later).await },
+            async move { cache.read_bypassing(tenant(0), 1, Requester::ANYBODY, later).await },
         )
     };
     yield_until(|| fake.loads() == 2).await;
@@ -169,7 +169,7 @@ async fn a_tenant_that_a_later_load_found_gone_is_not_brought_back_by_an_earlier
     let later = NOW + TimeDelta::seconds(5);
     let get = |now| {
         let cache = cache.clone();
-        async move { cache.read_bypassing(tenant(0), Requester::ANYBODY, now).await.unwrap() }
+        async move { cache.read_bypassing(tenant(0), 1, Requester::ANYBODY, now).await.unwrap() }
     };
     // The earlier load has read the row, and is held up; the later one finds it gone, and lands
     // first.

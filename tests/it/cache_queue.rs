@@ -212,9 +212,9 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     let cache = mk_cache_with(&fake, 100, 1);
     let past = |number| {
         let cache = cache.clone();
-        tokio::spawn(
-            async move { cache.read_bypassing(tenant(number), Requester::ANYBODY, NOW).await },
-        )
+        tokio::spawn(async move {
+            cache.read_bypassing(tenant(number), 1, Requester::ANYBODY, NOW).await
+        })
     };
     let under_way: Vec<_> = (0..4).map(past).collect();
     yield_until(|| fake.loads() == 4).await;
@@ -238,7 +238,7 @@ async fn a_caller_that_reads_past_the_cache_without_end_keeps_no_other_from_it()
     let cache = mk_cache_with(&fake, 1_000, 1);
     let past = |name: &str, number| {
         let (cache, requester) = (cache.clone(), Requester::called(name));
-        tokio::spawn(async move { cache.read_bypassing(tenant(number), requester, NOW).await })
+        tokio::spawn(async move { cache.read_bypassing(tenant(number), 1, requester, NOW).await })
     };
     let greedy: Vec<_> = (0..200).map(|number| past("greedy", number)).collect();
     yield_until(|| fake.loads() == 3).await;

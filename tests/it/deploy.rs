@@ -37,10 +37,15 @@ fn word_after<'a>(text: &'a str, before: &str) -> &'a str {
 fn on_kubernetes_it_is_started_with_flags_that_it_takes_and_protected() {
     let text = text("kubernetes/base/deployment.yaml");
     let args = serve(&arguments(&text));
-    assert!(args.security.client_ca.is_some() && args.security.callers_file.is_some());
-    assert!(!args.security.allows(Insecure::Data) && !args.security.allows(Insecure::Metrics));
+    assert!(
+        args.instance.security.client_ca.is_some() && args.instance.security.callers_file.is_some()
+    );
+    assert!(
+        !args.instance.security.allows(Insecure::Data)
+            && !args.instance.security.allows(Insecure::Metrics)
+    );
     let grace: u64 = word_after(&text, "terminationGracePeriodSeconds: ").parse().unwrap();
-    let drain = args.limit.pre_drain.std() + args.limit.drain_timeout.std();
+    let drain = args.instance.limit.pre_drain.std() + args.instance.limit.drain_timeout.std();
     assert!(drain.as_secs() + 5 <= grace, "it is killed before it has drained");
 }
 

@@ -100,7 +100,7 @@ async fn it_listens_on_a_unix_socket_and_replaces_a_dead_one() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let database = Database::sqlite().await;
     let mut args = serve_args(&database.url, &[]);
-    args.listen = format!("unix:{}", path.display()).parse().unwrap();
+    args.instance.listen = format!("unix:{}", path.display()).parse().unwrap();
     let running = entitlementd::server::start(args.clone(), entitlementd::clock::Clock::System)
         .await
         .unwrap();

@@ -36,6 +36,7 @@ mod dashboard;
 mod decision;
 mod decision_log;
 mod deploy;
+mod edge;
 mod explain;
 mod far_away;
 mod faults;

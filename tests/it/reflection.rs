@@ -127,21 +127,22 @@ async fn the_older_version_is_answered_alike() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_listener_lists_what_it_answers() {
     let admin = Admin::of(Database::sqlite().await, &[]).await;
+    let data = [
+        "entitlement.v1.EntitlementService",
+        "entitlement.replication.v1.ReplicationService",
+        "entitlement.v1.UsageService",
+    ];
+    let administration =
+        ["entitlement.v1.TenantAdminService", "entitlement.v1.FeatureAdminService"];
     for (listener, listed) in [
-        (
-            admin.server.running.address.clone(),
-            ["entitlement.v1.EntitlementService", "entitlement.v1.UsageService"],
-        ),
-        (
-            admin::address(&admin.server),
-            ["entitlement.v1.TenantAdminService", "entitlement.v1.FeatureAdminService"],
-        ),
+        (admin.server.running.address.clone(), &data[..]),
+        (admin::address(&admin.server), &administration),
     ] {
         let mut client = ServerReflectionClient::new(connect(&listener).await);
         let asked = question(Some(Asked::ListServices(String::new())));
         let answers = client.server_reflection_info(stream::iter([asked])).await.unwrap();
         let answer = answers.into_inner().message().await.unwrap().unwrap();
-        let expected = [&["grpc.health.v1.Health"], &listed[..]].concat();
+        let expected = [&["grpc.health.v1.Health"], listed].concat();
         assert_eq!(outcome(&answer).unwrap(), expected);
     }
 }

@@ -49,8 +49,8 @@ async fn every_listener_gives_its_socket_the_mode_that_is_asked_for() {
     for (query, expected) in [("?mode=0660", 0o660), ("?mode=0600", 0o600), ("?mode=775", 0o775)] {
         let mut args =
             serve_args(&database.url, &["--admin-tokens-file", tokens.to_str().unwrap()]);
-        args.listen = at(&data, query);
-        args.gateway.forward_auth_listen = Some(at(&proxies, query));
+        args.instance.listen = at(&data, query);
+        args.instance.gateway.forward_auth_listen = Some(at(&proxies, query));
         args.admin.admin_listen = Some(at(&admins, query));
         let running = server::start(args, Clock::System).await.unwrap();
         for path in [&data, &proxies, &admins] {
@@ -97,7 +97,7 @@ async fn who_may_connect_is_what_the_mode_says() {
     ] {
         let path = socket(&folder, "entitlementd.sock");
         let mut args = serve_args(&database.url, &["--insecure=callers"]);
-        args.listen = at(&path, query);
+        args.instance.listen = at(&path, query);
         let running = server::start(args, Clock::System).await.unwrap();
         let member = can_connect(&path, STRANGER, ours.gid());
         let stranger = can_connect(&path, STRANGER, STRANGER);

@@ -439,7 +439,7 @@ async fn where_others_can_reach_and_nobody_is_known_nothing_is_counted() {
     let database = Database::sqlite().await;
     mk_customer(&database).await;
     let mut args = serve_args(&database.url, &["--changes", "off", "--insecure=all"]);
-    args.listen = "0.0.0.0:0".parse().unwrap();
+    args.instance.listen = "0.0.0.0:0".parse().unwrap();
     let clock = entitlementd::clock::ManualClock::at(NOW);
     let clock = entitlementd::clock::Clock::Manual(clock);
     let running = entitlementd::server::start(args, clock).await.unwrap();

@@ -2449,6 +2449,9 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION: only a monthly meter has a history, and this one is a
     /// level.
     NotMonthly = 33,
+    /// UNIMPLEMENTED: this instance is an edge, which has no database, and this
+    /// takes one. Ask a core.
+    NoDatabase = 34,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2491,6 +2494,7 @@ impl ErrorReason {
             Self::LeaseNotFound => "ERROR_REASON_LEASE_NOT_FOUND",
             Self::UsageSequenceGap => "ERROR_REASON_USAGE_SEQUENCE_GAP",
             Self::NotMonthly => "ERROR_REASON_NOT_MONTHLY",
+            Self::NoDatabase => "ERROR_REASON_NO_DATABASE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2530,6 +2534,7 @@ impl ErrorReason {
             "ERROR_REASON_LEASE_NOT_FOUND" => Some(Self::LeaseNotFound),
             "ERROR_REASON_USAGE_SEQUENCE_GAP" => Some(Self::UsageSequenceGap),
             "ERROR_REASON_NOT_MONTHLY" => Some(Self::NotMonthly),
+            "ERROR_REASON_NO_DATABASE" => Some(Self::NoDatabase),
             _ => None,
         }
     }

@@ -32,7 +32,6 @@ const CLIENT: &str = "clients/rust/generated";
 /// If a proto cannot be parsed, or a temporary folder cannot be written.
 pub fn generate(root: &Path) -> Result<Vec<Generated>, Failure> {
     let mut files = server(root)?;
-    files.extend(replication(root)?);
     files.extend(client(root)?);
     files.sort();
     Ok(files)
@@ -61,6 +60,8 @@ fn missing_is_fine(error: io::Error) -> io::Result<()> {
 /// For the server: all services and messages, the descriptors for reflection, and its methods.
 fn server(root: &Path) -> Result<Vec<Generated>, Failure> {
     let protos = [
+        "entitlement/replication/v1/replication_service.proto",
+        "entitlement/replication/v1/state_file.proto",
         "entitlement/v1/entitlement_service.proto",
         "entitlement/v1/error_reason.proto",
         "entitlement/v1/feature_admin_service.proto",
@@ -79,20 +80,15 @@ fn server(root: &Path) -> Result<Vec<Generated>, Failure> {
             format!("crate::proto::envoy::{message}"),
         );
     }
+    // Encoded once for all who follow.
+    let changes = ".entitlement.replication.v1.FollowFactsResponse";
+    builder = builder.extern_path(changes, "crate::proto::FollowFactsResponse");
     let folder = Path::new(SERVER);
     let mut files = code(builder, &compiler, folder)?;
     let methods = methods::source(&compiler.file_descriptor_set())?;
     files.push((folder.join("methods.rs"), methods.into_bytes()));
     files.push((folder.join("descriptors.bin"), compiler.encode_file_descriptor_set()));
     Ok(files)
-}
-
-/// For instances among themselves, and for the files in which they keep what they hold: messages that
-/// no service has, so that reflection does not name them.
-fn replication(root: &Path) -> Result<Vec<Generated>, Failure> {
-    let protos =
-        ["entitlement/replication/v1/facts.proto", "entitlement/replication/v1/state_file.proto"];
-    code(tonic_prost_build::configure(), &compiled(root, &protos)?, Path::new(SERVER))
 }
 
 /// For the client: what callers use, without the server's half.

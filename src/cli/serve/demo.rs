@@ -24,7 +24,7 @@ pub(crate) struct Demo {
 pub(crate) async fn prepare(args: &mut ServeArgs) -> Result<Demo, Box<dyn Error>> {
     let folder = tempfile::Builder::new().prefix("entitlementd-demo").tempdir()?;
     args.database.database_url = Some(url(folder.path()).parse()?);
-    args.tenant.base_domain.push(BASE_DOMAIN.to_owned());
+    args.instance.tenant.base_domain.push(BASE_DOMAIN.to_owned());
     let store = database::open_store(&args.database, &database::PATIENT).await?;
     store.migrate(Additions::default()).await?;
     store.insert_demo(Clock::System.now()).await?;

@@ -11,7 +11,7 @@ use crate::config::{Cli, Command};
 fn read(flags: &[&str], variables: &[(&str, &str)]) -> (TraceArgs, Vec<Given>) {
     let cli = Cli::parse_from(["entitlementd", "serve"].iter().chain(flags));
     let Command::Serve(args) = cli.command else { panic!() };
-    let mut trace = args.trace;
+    let mut trace = args.instance.trace;
     let source = |flag: &&str| {
         if flags.contains(flag) { Source::Flag } else { Source::Default }
     };

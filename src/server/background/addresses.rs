@@ -20,7 +20,7 @@ use crate::{
         database::{Opening, open_at},
         read_file,
     },
-    service::Api,
+    service::Core,
     store::Store,
 };
 
@@ -94,14 +94,14 @@ impl Addresses {
     pub(crate) fn follow(
         self,
         opening: Opening,
-        api: &Api,
+        core: &Core,
         reload: &Reload,
     ) -> Vec<BoxFuture<'static, Infallible>> {
         let Self { database, listen, replicas } = self;
-        let api = || api.clone();
-        let mut all = vec![database.follow(opening, api(), reload.heard()).boxed()];
-        all.extend(listen.map(|listen| listen.follow(opening, api(), reload.heard()).boxed()));
-        let replicas = replicas.map(|all| all.follow(opening, api(), reload.heard()).boxed());
+        let core = || core.clone();
+        let mut all = vec![database.follow(opening, core(), reload.heard()).boxed()];
+        all.extend(listen.map(|listen| listen.follow(opening, core(), reload.heard()).boxed()));
+        let replicas = replicas.map(|all| all.follow(opening, core(), reload.heard()).boxed());
         all.extend(replicas);
         all
     }
@@ -142,7 +142,7 @@ impl<T: Target> Followed<T> {
     }
 
     /// Uses what the files say, once they say something else and that works.
-    async fn follow(mut self, opening: Opening, api: Api, mut reloads: Reloads) -> Infallible {
+    async fn follow(mut self, opening: Opening, core: Core, mut reloads: Reloads) -> Infallible {
         let setting = self.setting();
         let mut wanted: Option<Address<T>> = None;
         loop {
@@ -154,7 +154,7 @@ impl<T: Target> Followed<T> {
                         tracing::info!(setting, "{setting} is what it was, which is in effect");
                     }
                 }
-                () = until_it_works(setting, wanted.as_ref(), Trial::new(&opening, &api), heard) => {
+                () = until_it_works(setting, wanted.as_ref(), Trial::new(&opening, &core), heard) => {
                     self.present = wanted.take().unwrap_or(self.present);
                 }
             }

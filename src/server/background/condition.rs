@@ -81,7 +81,8 @@ impl Cause {
             StoreError::Unavailable(_)
             | StoreError::NoConnection(_)
             | StoreError::ListenerLost
-            | StoreError::ListensElsewhere => Self::Silent,
+            | StoreError::ListensElsewhere
+            | StoreError::Upstream(_) => Self::Silent,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     config::ChangesMode,
     observability::log_limiter::{LogLimiter, log_limited},
     server::jittered,
-    service::Api,
+    service::Core,
     store::{ChangeLog, Listener, News, Poll, Position, StoreError},
 };
 
@@ -44,7 +44,7 @@ const HEAD_START: Duration = Duration::from_secs(1);
 
 /// The feed of changes.
 pub(crate) struct Feed {
-    api: Api,
+    core: Core,
     mode: ChangesMode,
     poll_interval: Duration,
     position: Option<Position>,
@@ -53,23 +53,23 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new(
-        api: Api,
+        core: Core,
         mode: ChangesMode,
         poll_interval: Duration,
         report: Arc<Mutex<FeedReport>>,
     ) -> Self {
-        Self { api, mode, poll_interval, position: None, report }
+        Self { core, mode, poll_interval, position: None, report }
     }
 
     /// Feeds the cache, and never returns.
     pub(crate) async fn run(mut self) -> Infallible {
-        if self.api.store.log() == ChangeLog::LeftOut {
+        if self.core.store.log() == ChangeLog::LeftOut {
             tracing::warn!(
                 "changes are off: an answer may be as old as the time to live, and only a min_revision reads past it"
             );
             return self.ping().await;
         }
-        let mut moves = self.api.store.moves();
+        let mut moves = self.core.store.moves();
         let mut pause = Duration::ZERO;
         loop {
             pause = tokio::select! {
@@ -113,7 +113,7 @@ impl Feed {
     }
 
     fn ask(&self) -> Asked {
-        Asked::now(&self.api.clock, self.api.store.whereabouts())
+        Asked::now(&self.core.api.clock, self.core.store.whereabouts())
     }
 
     /// How long a poll may take.
@@ -123,12 +123,12 @@ impl Feed {
         } else if self.has_heard() {
             PATIENCE_AFTER_FAILURE
         } else {
-            self.api.store.durations().start
+            self.core.store.durations().start
         }
     }
 
     fn has_heard(&self) -> bool {
-        self.api.cache.last_proof().is_some()
+        self.core.api.cache.last_proof().is_some()
     }
 
     fn note_unheard(&self, untold: Untold) {
@@ -144,7 +144,7 @@ impl Feed {
     /// Polls the log until there is something to listen to, which is begun after a pause. Where
     /// nothing is to be listened to, it never returns.
     async fn poll_until_it_listens(&mut self, pause: Duration) -> Listener {
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         let is_wanted = self.mode != ChangesMode::Poll && store.can_listen();
         let mut listening = pin!(begin_to_listen(&store, is_wanted, pause));
         let mut was_lost = false;
@@ -183,36 +183,37 @@ impl Feed {
     /// Tells the cache what a poll has brought, and gives how many changes those were. `asked`: when
     /// it was sent. Its answer may have waited for a process that was stopped meanwhile.
     fn take_in(&mut self, poll: Poll, mode: FeedMode, asked: Asked) -> u64 {
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         // What was asked where the database was vouches for nothing where it is.
         store.if_still_there(asked.of, || self.believe(poll, mode, asked)).unwrap_or(0)
     }
 
     fn believe(&mut self, poll: Poll, mode: FeedMode, asked: Asked) -> u64 {
-        let now = self.api.clock.now();
+        let now = self.core.api.clock.now();
         let mut changes = 0;
         let mode = if poll.armed {
             match &poll.news {
                 News::Anything(gap) => {
                     gap::tell(*gap);
-                    self.api.cache.reset(now);
+                    self.core.api.cache.reset(now);
                 }
                 News::Changes(news) => {
                     changes = news.len() as u64;
-                    self.api.cache.apply_changes(news, now);
+                    self.core.api.cache.apply_changes(news, now);
                 }
             }
-            self.api.store.note_read(Some(&poll.position));
+            self.core.store.note_read(Some(&poll.position));
+            self.core.api.cache.mark(&poll.position.mark());
             self.position = Some(poll.position);
             let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
-            self.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
+            self.core.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
             mode
         } else {
             // What happens now leaves no trace: once the triggers are back, anything may have
             // changed.
             self.position = None;
-            self.api.store.note_read(None);
-            self.api.cache.feed_off(Some(now));
+            self.core.store.note_read(None);
+            self.core.api.cache.feed_off(Some(now));
             FeedMode::Unarmed
         };
         self.tell(mode, |report| {
@@ -227,7 +228,7 @@ impl Feed {
 
     /// Changes are not heard of any more. Gives how they were until now.
     fn lose(&self, error: &StoreError, what: &str) -> FeedMode {
-        self.api.cache.suspect();
+        self.core.api.cache.suspect();
         let before =
             self.tell(FeedMode::Disconnected, |report| report.lost = Some(Cause::of(error)));
         if !self.has_heard() {
@@ -264,13 +265,13 @@ impl Feed {
     async fn ping(&self) -> Infallible {
         loop {
             let asked = self.ask();
-            let answer = timeout(PATIENCE, self.api.store.ping()).await;
-            let now = self.api.clock.now();
+            let answer = timeout(PATIENCE, self.core.store.ping()).await;
+            let now = self.core.api.clock.now();
             if let Ok(Ok(clock)) = answer {
-                self.api.cache.feed_off(Some(now));
+                self.core.api.cache.feed_off(Some(now));
                 self.tell(FeedMode::Off, |report| report.clock_skew = asked.skew(clock, now));
             } else {
-                self.api.cache.feed_off(None);
+                self.core.api.cache.feed_off(None);
                 self.tell(FeedMode::Disconnected, |_| {});
             }
             tokio::time::sleep(jittered(PATIENCE)).await;

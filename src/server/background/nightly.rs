@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     config::NightlyLevel,
     domain::{LimitKind, calendar::Day},
-    service::Api,
+    service::Core,
     store::{StoreError, TenantKey, usage::ByQuery},
 };
 
@@ -29,32 +29,32 @@ struct Totals {
 }
 
 /// Waits for each night from now on, and puts the levels right that no other server has.
-pub(super) async fn run(api: &Api, levels: &[NightlyLevel], at: NaiveTime) -> Infallible {
+pub(super) async fn run(core: &Core, levels: &[NightlyLevel], at: NaiveTime) -> Infallible {
     if levels.is_empty() {
         return std::future::pending().await;
     }
-    let mut last = night_of(api, api.clock.now(), at);
+    let mut last = night_of(core, core.api.clock.now(), at);
     loop {
         sleep(LOOK).await;
-        let night = night_of(api, api.clock.now(), at);
+        let night = night_of(core, core.api.clock.now(), at);
         if night > last {
             last = night;
             for level in levels {
-                put_right(api, level, night).await;
+                put_right(core, level, night).await;
             }
         }
     }
 }
 
 /// The night that began last: a night belongs to the day on which it is time.
-fn night_of(api: &Api, now: DateTime<Utc>, at: NaiveTime) -> Day {
-    Day::at(now - (at - NaiveTime::MIN), api.zone)
+fn night_of(core: &Core, now: DateTime<Utc>, at: NaiveTime) -> Day {
+    Day::at(now - (at - NaiveTime::MIN), core.api.zone)
 }
 
-async fn put_right(api: &Api, level: &NightlyLevel, night: Day) {
+async fn put_right(core: &Core, level: &NightlyLevel, night: Day) {
     let meter = level.meter.as_str();
-    let done = match claim(api, level, night).await {
-        Ok(true) => all_tenants(api, level).await,
+    let done = match claim(core, level, night).await {
+        Ok(true) => all_tenants(core, level).await,
         Ok(false) => return,
         Err(error) => Err(error),
     };
@@ -69,25 +69,25 @@ async fn put_right(api: &Api, level: &NightlyLevel, night: Day) {
 }
 
 /// Is it for this server, and can it be done at all?
-async fn claim(api: &Api, level: &NightlyLevel, night: Day) -> Result<bool, StoreError> {
-    let kind = api.store.limit_kind(&level.meter, api.clock.now()).await?;
+async fn claim(core: &Core, level: &NightlyLevel, night: Day) -> Result<bool, StoreError> {
+    let kind = core.store.limit_kind(&level.meter, core.api.clock.now()).await?;
     if kind != Some(LimitKind::Level) {
         let meter = level.meter.as_str();
         tracing::warn!(meter, "--reconcile-usage names {meter:?}, and there is no such level");
         return Ok(false);
     }
-    api.store.claim_night(&level.meter, night).await
+    core.store.claim_night(&level.meter, night).await
 }
 
 /// What fails for one tenant keeps none of the others.
-async fn all_tenants(api: &Api, level: &NightlyLevel) -> Result<Totals, StoreError> {
+async fn all_tenants(core: &Core, level: &NightlyLevel) -> Result<Totals, StoreError> {
     let NightlyLevel { meter, sql } = level;
     let (mut totals, mut said) = (Totals::default(), Instant::now());
-    let mut tenants = pin!(api.store.all_tenants());
+    let mut tenants = pin!(core.store.all_tenants());
     while let Some((tenant, _)) = tenants.try_next().await? {
-        let (key, now) = (TenantKey::Id(tenant), api.clock.now());
+        let (key, now) = (TenantKey::Id(tenant), core.api.clock.now());
         totals.tenants += 1;
-        match api.store.reconcile_by_query(&key, meter, sql, false, now).await {
+        match core.store.reconcile_by_query(&key, meter, sql, false, now).await {
             Ok(Some(ByQuery { counted, released, .. })) => {
                 totals.counted += counted;
                 totals.released += released;

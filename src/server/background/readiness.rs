@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cache::{CacheHealth, FailingLoads},
     config::ChangesMode,
-    service::{Api, grpc::health::HealthReporter},
+    service::{Api, Core, grpc::health::HealthReporter},
     store::Additions,
 };
 
@@ -57,19 +57,28 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    pub(crate) fn new(api: Api, changes: ChangesMode, report: Arc<Mutex<FeedReport>>) -> Self {
+    /// Of an instance that has the database.
+    pub(crate) fn of_core(
+        core: &Core,
+        changes: ChangesMode,
+        report: Arc<Mutex<FeedReport>>,
+    ) -> Self {
         let is_to_listen = match changes {
-            ChangesMode::Auto => api.store.can_listen(),
+            ChangesMode::Auto => core.store.can_listen(),
             ChangesMode::Listen => true,
             ChangesMode::Poll | ChangesMode::Off => false,
         };
-        Self {
-            api,
-            is_to_listen,
-            report,
-            stage: starting("the database has not answered yet").into(),
-            obstacles: Obstacles::default(),
-        }
+        Self::new(core.api.clone(), is_to_listen, report)
+    }
+
+    /// Of an instance that has none.
+    pub(crate) fn of_edge(api: Api, report: Arc<Mutex<FeedReport>>) -> Self {
+        Self::new(api, false, report)
+    }
+
+    fn new(api: Api, is_to_listen: bool, report: Arc<Mutex<FeedReport>>) -> Self {
+        let stage = starting(&format!("{} has not answered yet", source_of(&api)));
+        Self { api, is_to_listen, report, stage: stage.into(), obstacles: Obstacles::default() }
     }
 
     /// The current state of the server.
@@ -104,7 +113,7 @@ impl Readiness {
         match (health, failing) {
             (CacheHealth::TooStale, _) => Condition::Unready(Trouble::new(
                 Cause::Silent,
-                "the database has not answered for longer than --max-stale",
+                format!("{} has not answered for longer than --max-stale", source_of(&self.api)),
             )),
             (CacheHealth::Stale { since }, _) => Condition::Degraded(self.stale(since)),
             (CacheHealth::Good, Some(failing)) => {
@@ -132,7 +141,10 @@ impl Readiness {
             ),
             _ => Trouble::new(
                 Cause::Silent,
-                format!("the database has not answered since {since}: answers are stale"),
+                format!(
+                    "{} has not answered since {since}: answers are stale",
+                    source_of(&self.api)
+                ),
             ),
         }
     }
@@ -173,11 +185,11 @@ impl Readiness {
     }
 
     /// Returns once the database can be used. Migrates it first, if requested.
-    pub(crate) async fn wait_for_database(&self, migrate: Option<Additions>) {
+    pub(crate) async fn wait_for_database(&self, core: &Core, migrate: Option<Additions>) {
         let mut told = Repeated::default();
         loop {
             let (obstacle, pause) =
-                match look(&self.api, migrate, Waiting { is_told: told.is_new() }).await {
+                match look(core, migrate, Waiting { is_told: told.is_new() }).await {
                     Ok(None) => break,
                     Ok(Some(obstacle)) => (obstacle, BEHIND),
                     Err(error) => (Obstacle::of(&error), UNREACHABLE),
@@ -192,7 +204,7 @@ impl Readiness {
     }
 
     /// While loads fail, finds out whether they succeed again, and what is missing; never returns.
-    pub(crate) async fn examine(&self) -> Infallible {
+    pub(crate) async fn examine(&self, core: &Core) -> Infallible {
         loop {
             tokio::time::sleep(PROBE).await;
             let failing = self.api.cache.failing_loads();
@@ -209,7 +221,7 @@ impl Readiness {
                 }
             };
             match refusal.filter(|refusal| matches!(refusal.cause, Cause::Rights | Cause::Schema)) {
-                Some(refusal) => self.obstacles.look(&self.api.store, refusal).await,
+                Some(refusal) => self.obstacles.look(&core.store, refusal).await,
                 None => self.obstacles.forget(),
             }
         }
@@ -260,6 +272,11 @@ impl Readiness {
     fn stage(&self) -> MutexGuard<'_, ServerStage> {
         self.stage.lock()
     }
+}
+
+/// What answers rest on.
+fn source_of(api: &Api) -> &'static str {
+    if api.database.is_some() { "the database" } else { "the upstream" }
 }
 
 fn starting(text: &str) -> ServerStage {

@@ -7,7 +7,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    service::Api,
+    service::Core,
     store::{Additions, Durations, SchemaReport, SchemaState, StoreError},
 };
 
@@ -39,22 +39,22 @@ impl Obstacle {
 /// Checks the schema, and migrates it first if it is behind and that is requested. Returns why
 /// nothing can be answered; `None`: everything can.
 pub(super) async fn look(
-    api: &Api,
+    core: &Core,
     migrate: Option<Additions>,
     waiting: Waiting,
 ) -> Result<Option<Obstacle>, StoreError> {
-    let Durations { connect, start: at_most, .. } = api.store.durations();
-    waiting.tell_while("a connection to the database", connect, api.store.connect()).await?;
+    let Durations { connect, start: at_most, .. } = core.store.durations();
+    waiting.tell_while("a connection to the database", connect, core.store.connect()).await?;
     let mut report =
-        waiting.wait_for("the look at the schema", at_most, api.store.schema()).await?;
+        waiting.wait_for("the look at the schema", at_most, core.store.schema()).await?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
     if let Some(additions) = migrate.filter(|_| is_wanting) {
-        match api.store.migrate(additions).await {
+        match core.store.migrate(additions).await {
             Ok(armed) => armed.iter().for_each(|table| tracing::info!("migrated {table}")),
             // Without a trigger it serves all the same.
             Err(error) => tracing::error!(%error, "the migration failed: {error}"),
         }
-        report = waiting.wait_for("the look at the schema", at_most, api.store.schema()).await?;
+        report = waiting.wait_for("the look at the schema", at_most, core.store.schema()).await?;
     }
     let obstacle = obstacle(&report);
     if obstacle.is_none() {

@@ -81,6 +81,8 @@ pub(crate) struct State(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     api: Api,
+    /// Where facts come from, of an instance that has no database.
+    source: String,
     directory: Directory,
     report: Mutex<StateReport>,
     /// What was written last, or restored. Locked while it is being written.
@@ -117,11 +119,12 @@ impl State {
     /// Opens the directory, and puts in place what was held before, if that can be used. A directory
     /// that others may write to, or of another database, is a setting that cannot be used; a file that
     /// is torn, for example, only a loss.
-    pub(crate) fn open(path: &Path, api: Api) -> Result<Self, UnusableSetting> {
+    pub(crate) fn open(path: &Path, api: Api, source: &str) -> Result<Self, UnusableSetting> {
         let unusable = |problem: String| UnusableSetting::new(SETTING, problem);
         let directory = Directory::open(path).map_err(unusable)?;
         let state = Self(Arc::new(Inner {
             api,
+            source: source.to_owned(),
             directory,
             report: Mutex::default(),
             written: Mutex::default(),
@@ -185,12 +188,20 @@ impl State {
 }
 
 impl Inner {
+    /// Where facts come from at present.
+    fn location(&self) -> String {
+        match &self.api.database {
+            Some(database) => database.store.location(),
+            None => self.source.clone(),
+        }
+    }
+
     /// Reads what was held before, and gives the file's size.
     fn read(&self) -> Result<Option<(ReadBefore, u64)>, Refusal> {
         let Some((file, metadata)) = self.directory.open_file()? else { return Ok(None) };
         let settings = self.api.cache.settings();
         let expected = Expected {
-            location: self.api.store.location(),
+            location: self.location(),
             now: self.api.clock.now(),
             max_stale: settings.max_stale,
             max_bytes: max_bytes(settings.capacity),
@@ -256,8 +267,7 @@ impl Inner {
     fn write(&self, file: File) -> Result<(Written, u64), NotWritten> {
         let cache = &self.api.cache;
         // All of this before anything is copied: what becomes different meanwhile is written again.
-        let (differences, epoch, location) =
-            (cache.differences(), cache.epoch(), self.api.store.location());
+        let (differences, epoch, location) = (cache.differences(), cache.epoch(), self.location());
         let Some(rests_on) = cache.rests_on() else { return Err(NotWritten::Overtaken) };
         let head = StateHead {
             database: location.clone(),
@@ -276,7 +286,7 @@ impl Inner {
         }
         self.write_tenants(&mut writer)?;
         let bytes = writer.end()?;
-        if cache.epoch() != epoch || self.api.store.location() != location {
+        if cache.epoch() != epoch || self.location() != location {
             return Err(NotWritten::Overtaken);
         }
         Ok((Written { differences, rests_on: Some(rests_on) }, bytes))

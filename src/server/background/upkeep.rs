@@ -13,8 +13,10 @@ use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::{ChangesArgs, NightlyLevel},
     server::jittered,
+    service::Core,
     service::{Api, grpc::answer::tell_failures},
-    store::{ChangeLog, Store, StoreError},
+    store::{ChangeLog, StoreError},
+    upstream::Origin,
 };
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
@@ -32,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Does the background work, and never returns.
 pub(crate) async fn run(
-    api: &Api,
+    core: &Core,
     changes: &ChangesArgs,
     report: &Mutex<FeedReport>,
     (levels, at): (&[NightlyLevel], NaiveTime),
@@ -42,15 +44,42 @@ pub(crate) async fn run(
         .map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
     let grace = GRACE + changes.poll_interval.delta();
     let (never, ..) = tokio::join!(
-        check_replicas(api),
-        keep_log(api, changes, report),
-        revalidate(api, budget, grace),
+        check_replicas(core),
+        keep_log(core, changes, report),
+        revalidate(&core.api, budget, grace),
         sum_up(),
-        refresh_catalogue(api),
-        usage::run(api, report),
-        nightly::run(api, levels, at)
+        refresh_catalogue(&core.api),
+        usage::run(core, report),
+        nightly::run(core, levels, at)
     );
     never
+}
+
+/// The background work of an instance without a database, and never returns. While changes are received
+/// the upstream vouches for what is held, and has it compared with the database.
+pub(crate) async fn run_at_the_edge(api: &Api) -> Infallible {
+    let (never, ..) =
+        tokio::join!(revalidate_without_changes(api), sum_up(), refresh_catalogue(api));
+    never
+}
+
+/// Reads again what is held while changes are off: it would become too old.
+async fn revalidate_without_changes(api: &Api) -> Infallible {
+    // Without changes there is no budget.
+    let budget = Some(Budget { rate: 1.0, share: 1.0 });
+    loop {
+        until(api, |feed| feed == FeedState::Off).await;
+        tokio::select! {
+            never = revalidate(api, budget, GRACE) => return never,
+            () = until(api, |feed| feed != FeedState::Off) => {}
+        }
+    }
+}
+
+async fn until(api: &Api, is_so: impl Fn(FeedState) -> bool) {
+    while !is_so(api.cache.feed()) {
+        sleep(LONGEST_PAUSE).await;
+    }
 }
 
 /// Logs what no line has told of yet.
@@ -62,27 +91,30 @@ async fn sum_up() -> Infallible {
     }
 }
 
-async fn check_replicas(api: &Api) -> Infallible {
+async fn check_replicas(core: &Core) -> Infallible {
     let mut beat = interval(CHECK_REPLICAS);
     loop {
         beat.tick().await;
         // Counted before the primary is queried: later changes are not vouched for.
-        let changes = api.cache.changes_so_far();
-        if let Err(error) = api.store.check_replicas(changes).await {
+        let changes = core.api.cache.changes_so_far();
+        if let Err(error) = core.store.check_replicas(changes).await {
             tracing::debug!(%error, "the primary does not say how far its replicas should be: {error}");
         }
     }
 }
 
 /// Without a log there is nothing to do.
-async fn keep_log(api: &Api, changes: &ChangesArgs, report: &Mutex<FeedReport>) -> Infallible {
-    if api.store.log() == ChangeLog::LeftOut {
+async fn keep_log(core: &Core, changes: &ChangesArgs, report: &Mutex<FeedReport>) -> Infallible {
+    if core.store.log() == ChangeLog::LeftOut {
         return std::future::pending().await;
     }
     change_log::settle(report).await;
     let after = changes.old_transaction_after.std();
-    tokio::join!(change_log::fold(&api.store, report), change_log::look(&api.store, report, after))
-        .0
+    tokio::join!(
+        change_log::fold(&core.store, report),
+        change_log::look(&core.store, report, after)
+    )
+    .0
 }
 
 /// Reads again what is held.
@@ -122,7 +154,7 @@ async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infa
 }
 
 async fn read_again(
-    cache: &Cache<Store>,
+    cache: &Cache<Origin>,
     places: usize,
     now: DateTime<Utc>,
 ) -> (Duration, Result<RevalidationStep, StoreError>) {

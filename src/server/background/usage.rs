@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::{change_log, feed::FeedReport};
-use crate::{server::jittered, service::Api, store::StoreError};
+use crate::{server::jittered, service::Core, store::StoreError};
 
 /// How often what the ERP's transactions have counted is looked for: it counts within a second.
 const FOLD: Duration = Duration::from_millis(700);
@@ -20,15 +20,15 @@ const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Where this role may not, somebody has to give it the right first.
 const AFTER_REFUSAL: Duration = Duration::from_mins(30);
 
-pub(super) async fn run(api: &Api, feed: &Mutex<FeedReport>) -> Infallible {
-    tokio::join!(fold(api, feed), report(api), keep(api)).0
+pub(super) async fn run(core: &Core, feed: &Mutex<FeedReport>) -> Infallible {
+    tokio::join!(fold(core, feed), report(core), keep(core)).0
 }
 
-async fn fold(api: &Api, feed: &Mutex<FeedReport>) -> Infallible {
+async fn fold(core: &Core, feed: &Mutex<FeedReport>) -> Infallible {
     // Starting comes first.
     change_log::settle(feed).await;
     loop {
-        let pause = match api.fold_usage_log().await {
+        let pause = match core.fold_usage_log().await {
             Ok(()) => FOLD,
             // Where this role may not, it is not asked for much.
             Err(error @ StoreError::Forbidden(_)) => {
@@ -44,20 +44,20 @@ async fn fold(api: &Api, feed: &Mutex<FeedReport>) -> Infallible {
     }
 }
 
-async fn report(api: &Api) -> Infallible {
+async fn report(core: &Core) -> Infallible {
     loop {
         sleep(jittered(REPORT)).await;
-        if let Err(error) = api.usage.report(api.zone).await {
+        if let Err(error) = core.usage.report(core.api.zone).await {
             tracing::warn!(%error, "usage was not written to usage_metrics: {error}");
             sleep(after(&error)).await;
         }
     }
 }
 
-async fn keep(api: &Api) -> Infallible {
+async fn keep(core: &Core) -> Infallible {
     loop {
         sleep(jittered(KEEP)).await;
-        if let Err(error) = api.usage.keep().await {
+        if let Err(error) = core.usage.keep().await {
             tracing::warn!(%error, "usage counters were not compared with their keys: {error}");
         }
     }

@@ -17,7 +17,7 @@ use crate::{
         security::Security,
     },
     service::{
-        Api,
+        Core,
         admin::{AdminApi, AdminGate, AdminLimiter},
         grpc::{
             administration::AdminServices,
@@ -41,7 +41,7 @@ const MAX_IN_FLIGHT: usize = (MAX_CONNECTIONS.in_all * MAX_STREAMS) as usize;
 /// file.
 pub(crate) async fn bind(
     args: &ServeArgs,
-    api: &Api,
+    core: &Core,
     health: &HealthReporter,
     security: &Security<'_>,
     reloads: Reloads,
@@ -59,21 +59,21 @@ pub(crate) async fn bind(
         &[tenant_admin_service_server::SERVICE_NAME, feature_admin_service_server::SERVICE_NAME],
     )?;
     let admin = AdminApi {
-        api: api.clone(),
+        core: core.clone(),
         gate: gate.clone(),
         limiter: AdminLimiter::on(Handle::current()),
     };
     let settings = FrontSettings {
         max_in_flight: MAX_IN_FLIGHT,
-        request_timeout: args.limit.request_timeout.std(),
+        request_timeout: args.instance.limit.request_timeout.std(),
         tells_ids: false,
     };
     let answers = Front::new(
         AdminServices::new(admin),
         others,
         settings,
-        Arc::clone(&api.metrics),
-        api.tracer.clone(),
+        Arc::clone(&core.api.metrics),
+        core.api.tracer.clone(),
     );
     let (address, listener) = Listener::bind(flag, wanted).await?;
     tracing::info!(%address, "administrators are answered on {address}");

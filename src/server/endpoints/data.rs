@@ -1,4 +1,4 @@
-//! The data listener: EntitlementService, UsageService and ext_authz, health and reflection.
+//! The data listener: EntitlementService, UsageService, ReplicationService and ext_authz, health and reflection.
 
 use std::sync::Arc;
 
@@ -6,8 +6,11 @@ use tonic::service::Routes;
 
 use super::reflection;
 use crate::{
-    config::{Insecure, ServeArgs},
-    proto::v1::{entitlement_service_server, usage_service_server},
+    config::{Insecure, InstanceArgs},
+    proto::{
+        replication::replication_service_server,
+        v1::{entitlement_service_server, usage_service_server},
+    },
     server::{
         ServeError,
         net::listener::{Endpoint, Listener},
@@ -25,7 +28,7 @@ use crate::{
 
 /// Binds the address.
 pub(crate) async fn bind(
-    args: &ServeArgs,
+    args: &InstanceArgs,
     api: &Api,
     health: &HealthReporter,
     security: &Security<'_>,
@@ -35,7 +38,9 @@ pub(crate) async fn bind(
         request_timeout: args.limit.request_timeout.std(),
         tells_ids: api.decision_log.is_some(),
     };
-    let names = [entitlement_service_server::SERVICE_NAME, usage_service_server::SERVICE_NAME];
+    let mut names =
+        vec![entitlement_service_server::SERVICE_NAME, replication_service_server::SERVICE_NAME];
+    names.extend(api.database.as_ref().map(|_| usage_service_server::SERVICE_NAME));
     let others = reflection::add(Routes::new(health.service(args.limit.max_connections)), &names)?;
     let services = DataServices::new(api.clone());
     let answers =

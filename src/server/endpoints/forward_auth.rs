@@ -4,7 +4,7 @@ use http::{HeaderName, Request};
 use hyper::body::Incoming;
 
 use crate::{
-    config::{ForwardAuthCodesKind, Insecure, ServeArgs, UnusableSetting},
+    config::{ForwardAuthCodesKind, Insecure, InstanceArgs, UnusableSetting},
     observability::metrics::MetricLabel,
     server::{
         net::{
@@ -30,7 +30,7 @@ impl Answers for ForwardAuth {
 
 /// Binds the address, if there is one.
 pub(crate) async fn bind(
-    args: &ServeArgs,
+    args: &InstanceArgs,
     api: &Api,
     security: &Security<'_>,
 ) -> Result<Option<Endpoint<ForwardAuth>>, UnusableSetting> {
@@ -45,7 +45,7 @@ pub(crate) async fn bind(
     Ok(Some(Endpoint { listener, address, tls, answers }))
 }
 
-fn settings(args: &ServeArgs) -> Result<ForwardAuthSettings, UnusableSetting> {
+fn settings(args: &InstanceArgs) -> Result<ForwardAuthSettings, UnusableSetting> {
     let gateway = &args.gateway;
     let usual = header("--tenant-header", &gateway.tenant_header)?;
     let mut tenant_headers = vec![usual; Dialect::ALL.len()];

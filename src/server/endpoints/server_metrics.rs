@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use self::values::{counter, gauge, one_of, seconds};
 use crate::{
     clock::Uptime,
-    config::ServeArgs,
     observability::{
         decision_log::{DecisionLog, LogCounts, LossReason},
         metrics::{Histograms, MetricLabel, MetricSource, Sample, Value},
@@ -25,7 +24,7 @@ use crate::{
         background::{condition::Cause, feed::FeedReport, readiness::Readiness, state::State},
         net::{tally::ConnectionTally, tls::TlsOffer},
     },
-    service::{Api, grpc::front::InFlight},
+    service::{Api, Database, grpc::front::InFlight},
 };
 
 /// Everything that is read.
@@ -34,8 +33,8 @@ pub(crate) struct ServerMetrics {
     pub(crate) api: Api,
     pub(crate) readiness: Arc<Readiness>,
     report: Arc<Mutex<FeedReport>>,
-    /// Connections to the database at the same time.
-    max_connections: u32,
+    /// Connections to the database at the same time; `None`: there is none.
+    max_connections: Option<u32>,
     started_at: DateTime<Utc>,
     /// The same, by a clock that nobody sets.
     began: Uptime,
@@ -55,7 +54,7 @@ impl MetricSource for ServerMetrics {
             feed::samples(&self.api, report, self.began),
             change_log::samples(report.change_log),
             connections::samples(&self.connections, self.in_flight()),
-            database::samples(&self.api.store, self.max_connections),
+            self.of_database(),
             state::samples(self.state.as_ref(), self.api.clock.now()),
             self.of_usage(),
             self.of_decision_log(),
@@ -78,7 +77,7 @@ impl MetricSource for ServerMetrics {
 
 impl ServerMetrics {
     pub(crate) fn new(
-        args: &ServeArgs,
+        max_connections: Option<u32>,
         api: Api,
         report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
@@ -91,7 +90,7 @@ impl ServerMetrics {
             api,
             report,
             readiness,
-            max_connections: args.pool.database_max_connections,
+            max_connections,
             started_at,
             began: Uptime::now(),
             tls,
@@ -134,17 +133,25 @@ impl ServerMetrics {
         ]
     }
 
+    fn of_database(&self) -> Vec<Sample> {
+        match (&self.api.database, self.max_connections) {
+            (Some(database), Some(most)) => database::samples(&database.store, most),
+            _ => Vec::new(),
+        }
+    }
+
     fn of_usage(&self) -> Vec<Sample> {
+        let Some(Database { usage, .. }) = &self.api.database else { return Vec::new() };
         vec![
             gauge(
                 "usage_waiting",
                 "Requests to count usage that wait for a transaction",
-                self.api.usage.waiting(),
+                usage.waiting(),
             ),
             gauge(
                 "usage_wrong_counters",
                 "Counters that were not the sums of what they have counted, when that was last looked at, each half hour: must be 0",
-                self.api.usage.wrong(),
+                usage.wrong(),
             ),
         ]
     }

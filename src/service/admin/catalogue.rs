@@ -13,7 +13,7 @@ impl AdminApi {
         &self,
         on_sale_only: bool,
     ) -> Result<Vec<ModuleOffer>, AdminError> {
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         self.limiter.read(async move { store.module_offers(on_sale_only).await }).await
     }
 
@@ -21,7 +21,7 @@ impl AdminApi {
         &self,
         on_sale_only: bool,
     ) -> Result<Vec<PlanOffer>, AdminError> {
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         self.limiter.read(async move { store.plan_offers(on_sale_only).await }).await
     }
 }

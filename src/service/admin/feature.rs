@@ -22,12 +22,12 @@ impl AdminApi {
         &self,
         module: Option<String>,
     ) -> Result<Vec<FeatureEntry>, AdminError> {
-        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, at) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         self.limiter.read(async move { store.feature_entries(module.as_deref(), at).await }).await
     }
 
     pub(in crate::service) async fn limits(&self) -> Result<Vec<LimitEntry>, AdminError> {
-        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, at) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         self.limiter.read(async move { store.limit_entries(at).await }).await
     }
 
@@ -37,7 +37,7 @@ impl AdminApi {
         query: FeatureChangeQuery,
     ) -> Result<FeatureChanged, AdminError> {
         let FeatureChangeQuery { change, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .change(Box::pin(async move { store.change_features(&change, &author).await }))
             .await
@@ -48,7 +48,7 @@ impl AdminApi {
         query: FeatureChangeQuery,
     ) -> Result<FeatureChanged, AdminError> {
         let FeatureChangeQuery { change, .. } = query;
-        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, at) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         self.limiter
             .change(Box::pin(async move { store.preview_features(&change, at).await }))
             .await

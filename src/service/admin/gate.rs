@@ -89,7 +89,7 @@ impl AdminApi {
     }
 
     fn unknown(&self, peer: &Peer) -> AdminError {
-        if self.gate.fail(peer.address, self.api.clock.now()) {
+        if self.gate.fail(peer.address, self.core.api.clock.now()) {
             return AdminError::TooManyFailures;
         }
         let from = peer.address.map_or("a local socket".to_owned(), |address| address.to_string());

@@ -22,7 +22,7 @@ impl AdminApi {
         &self,
         filter: TenantFilter,
     ) -> Result<TenantListPage, AdminError> {
-        let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, now) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         let size = filter.size as usize;
         // One more than requested, which shows whether there is a next page.
         let filter = TenantFilter { size: filter.size + 1, ..filter };

@@ -25,7 +25,7 @@ impl AdminApi {
         query: MutationQuery,
     ) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .change(Box::pin(async move { store.mutate(&key, &mutation, &author).await }))
             .await
@@ -36,7 +36,7 @@ impl AdminApi {
         query: MutationQuery,
     ) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, .. } = query;
-        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, at) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         self.limiter.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
     }
 }

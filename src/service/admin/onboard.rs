@@ -37,7 +37,7 @@ impl AdminApi {
         query: DeleteQuery,
     ) -> Result<Mutated, AdminError> {
         let DeleteQuery { deletion, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await }))
             .await
@@ -52,7 +52,7 @@ impl AdminApi {
         if self.is_reserved(new_tenant.subdomain.as_str()) {
             return Err(AdminError::Subdomain(SubdomainRefusal::Reserved));
         }
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .set_up(Box::pin(
                 async move { store.onboard_and_provision(&new_tenant, &author).await },
@@ -66,7 +66,7 @@ impl AdminApi {
         query: ProvisionQuery,
     ) -> Result<Provisioned, AdminError> {
         let ProvisionQuery { key, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
     }
 }

@@ -24,7 +24,7 @@ impl AdminApi {
         query: AuditQuery,
         role: Role,
     ) -> Result<AuditPage, AdminError> {
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         let size = query.size as usize;
         // One more than requested, which shows whether there is a next page.
         let query = AuditQuery { size: query.size + 1, ..query };

@@ -32,13 +32,13 @@ impl AdminApi {
         if self.is_reserved(text) {
             return Ok(SubdomainVerdict { schema, refusal: Some(SubdomainRefusal::Reserved) });
         }
-        let store = Arc::clone(&self.api.store);
+        let store = Arc::clone(&self.core.store);
         let checked =
             self.limiter.read(async move { store.check_subdomain(&subdomain).await }).await;
         Ok(SubdomainVerdict { schema, refusal: checked?.err() })
     }
 
     pub(in crate::service) fn is_reserved(&self, subdomain: &str) -> bool {
-        RESERVED_SUBDOMAINS.contains(&subdomain) || self.api.hosts.is_reserved(subdomain)
+        RESERVED_SUBDOMAINS.contains(&subdomain) || self.core.api.hosts.is_reserved(subdomain)
     }
 }

@@ -25,10 +25,10 @@ impl AdminApi {
         &self,
         key: TenantKey,
     ) -> Result<TenantRecord, AdminError> {
-        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let (store, at) = (Arc::clone(&self.core.store), self.core.api.clock.now());
         let read = self.limiter.read(async move { store.overview(&key, at).await }).await;
         let overview = read?.ok_or(AdminError::TenantNotFound)?;
-        let zone = overview.evidence.facts.tenant.zones(self.api.zone).standing(at);
+        let zone = overview.evidence.facts.tenant.zones(self.core.api.zone).standing(at);
         Ok(TenantRecord { at, zone, overview })
     }
 }

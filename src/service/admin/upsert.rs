@@ -22,7 +22,7 @@ impl AdminApi {
         query: UpsertQuery<ModuleUpsert>,
     ) -> Result<ModuleOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .change(Box::pin(async move { store.upsert_module(&upsert, &author).await }))
             .await
@@ -34,7 +34,7 @@ impl AdminApi {
         query: UpsertQuery<PlanUpsert>,
     ) -> Result<PlanOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
-        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
+        let (store, author) = (Arc::clone(&self.core.store), self.author(actor, purpose));
         self.limiter
             .change(Box::pin(async move { store.upsert_plan(&upsert, &author).await }))
             .await

@@ -1,6 +1,6 @@
 //! What the caller of a request may ask about.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use http::{Extensions, HeaderMap};
 
@@ -46,6 +46,16 @@ impl<'a> CallerIdentity<'a> {
     /// The id of the trace that the request belongs to.
     pub(in crate::service) fn trace_id(self) -> Option<&'a str> {
         trace_id(self.headers?.get(TRACEPARENT)?.as_bytes())
+    }
+
+    /// The tenants that it may ask about; `None`: all.
+    pub(in crate::service) fn tenants(self) -> Option<&'a HashSet<TenantId>> {
+        self.caller.and_then(Caller::tenants)
+    }
+
+    /// May it ask about this tenant?
+    pub(in crate::service) fn may_ask_about(self, tenant: TenantId) -> bool {
+        self.caller.is_none_or(|caller| caller.may_ask_about(tenant))
     }
 
     /// May it ask about this module? Other modules are left out of lists.

@@ -6,7 +6,7 @@ use super::Found;
 use crate::{
     domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding},
     service::{
-        Api,
+        Api, Database,
         cache_hint::AskedTime,
         caller::CallerIdentity,
         error::RequestError,
@@ -86,13 +86,14 @@ impl Api {
     ) -> Option<UsageEvidence> {
         let key = query.limit.key;
         let kind = catalogue.definitions().limit(key)?.kind;
-        let read = self.store.tenant_usage(&query.tenant, Some(key), asked.now).await;
+        let Database { store, usage } = self.database.as_ref()?;
+        let read = store.tenant_usage(&query.tenant, Some(key), asked.now).await;
         let TenantUsage { counters, keys, .. } = read
             .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
             .ok()??;
         let tenant = &found?.facts.tenant;
         let (tenant, zones) = (tenant.id, tenant.zones(self.zone));
-        let refusals = self.usage.refusals(&MeterId { tenant, meter: key.into() });
+        let refusals = usage.refusals(&MeterId { tenant, meter: key.into() });
         if counters.is_empty() && refusals.is_empty() {
             return None;
         }

@@ -11,6 +11,7 @@ mod list;
 mod mutations;
 mod onboard;
 mod record;
+mod replication;
 mod requests;
 mod responses;
 mod upsert;
@@ -52,8 +53,11 @@ pub(in crate::service) use onboard::{
     onboard_query, onboard_response, provision_query, provision_response,
 };
 pub(in crate::service) use record::{audit_query, audit_response};
+pub(in crate::service) use replication::{
+    catalogue_response, facts_query, facts_response, follow_query, follow_response, keys_response,
+};
 pub(in crate::service) use requests::{
-    authorize_query, batch_query, check_query, list_query, resolve_query, tenants_query,
+    authorize_query, batch_query, caller, check_query, list_query, resolve_query, tenants_query,
     watch_query,
 };
 pub(in crate::service) use responses::{

@@ -1,4 +1,5 @@
-//! The services of the data listener: EntitlementService, UsageService, and Envoy's Authorization.
+//! The services of the data listener: EntitlementService, UsageService, ReplicationService, and Envoy's
+//! Authorization.
 
 use http::Request;
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use crate::{
     proto::{
         Method,
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
+        replication::replication_service_server::ReplicationServiceServer,
         v1::{
             entitlement_service_server::EntitlementServiceServer,
             usage_service_server::UsageServiceServer,
@@ -25,6 +27,7 @@ use crate::{
     service::{
         Api, Peer,
         caller::{Credentials, NotAdmitted, Scope},
+        error::RequestError,
         watch::Ending,
     },
 };
@@ -37,6 +40,7 @@ pub(crate) struct DataServices {
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
     usage: UsageServiceServer<Api>,
+    replication: ReplicationServiceServer<Api>,
     /// The same, for methods whose answers are compressed where that pays.
     large: Large,
 }
@@ -46,6 +50,7 @@ pub(crate) struct DataServices {
 struct Large {
     entitlement: EntitlementServiceServer<Api>,
     usage: UsageServiceServer<Api>,
+    replication: ReplicationServiceServer<Api>,
 }
 
 impl DataServices {
@@ -60,11 +65,15 @@ impl DataServices {
         let entitlement = EntitlementServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
             .max_decoding_message_size(MAX_REQUEST_BYTES);
+        let replication = ReplicationServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
         let large = Large {
             entitlement: entitlement.clone().send_compressed(ENCODING),
             usage: usage.clone().send_compressed(ENCODING),
+            replication: replication.clone().send_compressed(ENCODING),
         };
-        Self { api, entitlement, authorization, usage, large }
+        Self { api, entitlement, authorization, usage, replication, large }
     }
 }
 
@@ -94,7 +103,11 @@ impl Services for DataServices {
             request.extensions_mut().insert(ending.clone());
         }
         let service = service(method);
-        if service == Some(CallerService::Usage) && !self.api.is_usage_open {
+        if service == Some(CallerService::Usage) && self.api.database.is_none() {
+            return Err(RequestError::NeedsDatabase.into());
+        }
+        let is_closed = matches!(service, Some(CallerService::Usage | CallerService::Replication));
+        if is_closed && !self.api.is_guarded {
             let refused = NotAdmitted::NotAllowed(Scope::Service);
             return Err(status::not_admitted(self.api.counted(refused)));
         }
@@ -114,6 +127,10 @@ impl Services for DataServices {
             (Some(CallerService::ExtAuthz), _) => self.authorization.clone().call(request),
             (Some(CallerService::Usage), false) => self.usage.clone().call(request),
             (Some(CallerService::Usage), true) => self.large.usage.clone().call(request),
+            (Some(CallerService::Replication), false) => self.replication.clone().call(request),
+            (Some(CallerService::Replication), true) => {
+                self.large.replication.clone().call(request)
+            }
             (_, false) => self.entitlement.clone().call(request),
             (_, true) => self.large.entitlement.clone().call(request),
         }

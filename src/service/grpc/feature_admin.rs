@@ -112,7 +112,7 @@ impl FeatureAdminService for AdminApi {
         request: Request<SetTimeZoneRequest>,
     ) -> Answer<SetTimeZoneResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        let query = convert::time_zone_query(request.into_inner(), self.api.zone)?;
+        let query = convert::time_zone_query(request.into_inner(), self.core.api.zone)?;
         sized(convert::time_zone_response(self.change_features(actor, query).await?))
     }
 
@@ -139,7 +139,7 @@ impl FeatureAdminService for AdminApi {
         request: Request<PreviewFeatureChangeRequest>,
     ) -> Answer<PreviewFeatureChangeResponse> {
         admit(&request, Role::Viewer)?;
-        let query = convert::feature_preview_query(request.into_inner(), self.api.zone)?;
+        let query = convert::feature_preview_query(request.into_inner(), self.core.api.zone)?;
         sized(convert::feature_preview_response(self.preview_features(query).await?))
     }
 }

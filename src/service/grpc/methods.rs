@@ -35,6 +35,9 @@ pub(super) fn home(method: Method) -> Home {
         | Method::SettleUsageLease
         | Method::RecordUsage
         | Method::QueryUsage => Home::Data(CallerService::Usage),
+        Method::GetFacts | Method::GetCatalogue | Method::ListTenantKeys | Method::FollowFacts => {
+            Home::Data(CallerService::Replication)
+        }
         Method::Check => Home::Data(CallerService::ExtAuthz),
         Method::ListModules
         | Method::ListPlans
@@ -84,5 +87,8 @@ pub(super) fn may_be_large(method: Method) -> bool {
             | Method::ListTenantIds
             | Method::ReconcileUsage
             | Method::QueryUsage
+            | Method::GetFacts
+            | Method::GetCatalogue
+            | Method::ListTenantKeys
     )
 }

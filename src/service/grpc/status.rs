@@ -111,7 +111,8 @@ fn store(error: StoreError) -> Status {
         | StoreError::MissingColumns(_)
         | StoreError::TimedOut
         | StoreError::ListenerLost
-        | StoreError::ListensElsewhere => store_unavailable(CANNOT_BE_ASKED),
+        | StoreError::ListensElsewhere
+        | StoreError::Upstream(_) => store_unavailable(CANNOT_BE_ASKED),
         StoreError::PoolExhausted => exhausted(TOO_MANY_ASK, RETRY_OVERLOAD),
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row that cannot be read; the log says which";
@@ -168,6 +169,11 @@ impl From<RequestError> for Status {
                 let message =
                     "this server does not hear of changes: keep answers for their max_age";
                 status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
+            }
+            RequestError::TooManyFollowers => exhausted("too many follow", RETRY_STORE),
+            RequestError::NeedsDatabase => {
+                let message = "this instance is an edge, which has no database: ask a core";
+                status(Code::Unimplemented, message, ErrorReason::NoDatabase)
             }
             RequestError::NotHeardYet => store_unavailable("the database has not answered yet"),
             RequestError::Usage(error) => usage(error),

@@ -56,7 +56,8 @@ impl Api {
             end: query.end,
             granularity: query.granularity,
         };
-        let spans = self.usage.spans(&asked, &meter.zones).await.map_err(UsageError::Store)?;
+        let spans =
+            self.database()?.usage.spans(&asked, &meter.zones).await.map_err(UsageError::Store)?;
         if spans.len() > MAX_USAGE_SPANS {
             return Err(RequestError::TooManySpans);
         }

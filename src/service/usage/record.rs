@@ -138,12 +138,15 @@ impl Recorder {
             }
         }
         let count = requests.len();
-        let recorded: Vec<_> = match api.usage.record(requests, query.message_id).await? {
-            Recording::Done(answers) => answers.iter().map(|it| outcome(it.outcome)).collect(),
-            Recording::Repeated => vec![EventOutcome::Repeated; count],
-            Recording::OutOfSequence { last } => return Err(RequestError::SequenceGap { last }),
-            Recording::Locked => return Err(UsageError::Locked.into()),
-        };
+        let recorded: Vec<_> =
+            match api.database()?.usage.record(requests, query.message_id).await? {
+                Recording::Done(answers) => answers.iter().map(|it| outcome(it.outcome)).collect(),
+                Recording::Repeated => vec![EventOutcome::Repeated; count],
+                Recording::OutOfSequence { last } => {
+                    return Err(RequestError::SequenceGap { last });
+                }
+                Recording::Locked => return Err(UsageError::Locked.into()),
+            };
         let mut recorded = recorded.into_iter();
         let all = outcomes.into_iter().map(|refused| refused.or_else(|| recorded.next()));
         let all: Vec<_> = all.map(|outcome| outcome.unwrap_or(EventOutcome::Invalid)).collect();
@@ -186,7 +189,7 @@ impl Api {
                 None => _ = unknown.insert(tenant),
             }
         }
-        let read = self.store.zones_of_tenants(&unknown, self.zone).await;
+        let read = self.database()?.store.zones_of_tenants(&unknown, self.zone).await;
         let read = read.map_err(UsageError::Store)?;
         zones.extend(unknown.into_iter().map(|tenant| (tenant, read.of(tenant))));
         Ok(zones)

@@ -1,48 +1,35 @@
 //! What a watcher may receive, according to the current callers' file.
 
-use std::{collections::HashSet, sync::Arc};
-
-use tokio::sync::watch;
+use std::collections::HashSet;
 
 use super::WatchMessage;
 use crate::{
     domain::TenantId,
-    security::callers::{Caller, CallerService},
+    security::callers::CallerService,
     service::{
         Api,
         caller::{CallerGate, CallerIdentity, Credentials, NotAdmitted},
+        stream_rights::StreamRights,
     },
 };
 
-/// The rights of a watcher. A stream may outlast its caller's rights.
-pub(super) struct WatcherRights {
-    gate: CallerGate,
-    credentials: Credentials,
-    caller: Option<Arc<Caller>>,
-    changes: watch::Receiver<()>,
-}
+/// The rights of a watcher.
+pub(super) struct WatcherRights(StreamRights);
 
 impl WatcherRights {
     /// For a caller that showed these credentials, and was admitted.
     pub(super) fn new(gate: &CallerGate, credentials: Credentials) -> Result<Self, NotAdmitted> {
-        // Subscribed first, so that no change is missed.
-        let changes = gate.changes();
-        let caller = gate.known_by(&credentials, CallerService::Entitlement)?;
-        Ok(Self { gate: gate.clone(), credentials, caller, changes })
+        StreamRights::new(gate, credentials, CallerService::Entitlement).map(Self)
     }
 
     /// The caller as it is now.
     pub(super) fn identity(&self) -> CallerIdentity<'_> {
-        CallerIdentity::new(self.caller.as_deref(), None)
+        self.0.identity()
     }
 
     /// Waits until the callers' file has changed. The caller must then call [`Self::look_again`].
     pub(super) async fn changed(&mut self) {
-        if self.changes.changed().await.is_err() {
-            // The gate is held here, and so is its sender.
-            std::future::pending::<()>().await;
-        }
-        self.changes.mark_changed();
+        self.0.changed().await;
     }
 
     /// If the file has changed, checks whether the caller may still watch these tenants.
@@ -51,13 +38,10 @@ impl WatcherRights {
         api: &Api,
         wanted: &HashSet<TenantId>,
     ) -> Result<(), NotAdmitted> {
-        if !self.changes.has_changed().unwrap_or(false) {
-            return Ok(());
+        if self.0.look_again(api)? {
+            api.permit_watch(self.identity(), wanted)?;
         }
-        self.changes.mark_unchanged();
-        let caller = self.gate.known_by(&self.credentials, CallerService::Entitlement);
-        self.caller = caller.map_err(|refused| api.counted(refused))?;
-        api.permit_watch(self.identity(), wanted)
+        Ok(())
     }
 
     /// May the watcher receive this message? It receives nothing about modules that it may not ask

@@ -1,5 +1,7 @@
 //! Reading what was appended to the log since the last read.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{QueryResult, prelude::Uuid};
 
@@ -85,7 +87,25 @@ pub(in crate::store) async fn poll(
     Poll::of(&rows, since)
 }
 
+/// What separates the two parts of a mark. Neither has it.
+const SEPARATOR: char = '\n';
+
 impl Position {
+    /// The position, for whoever keeps it elsewhere.
+    pub fn mark(&self) -> Arc<[u8]> {
+        let Self { history, seen } = self;
+        format!("{history}{SEPARATOR}{seen}").into_bytes().into()
+    }
+
+    /// The position that a mark is of; `None`: it is none.
+    pub fn of_mark(mark: &[u8]) -> Option<Self> {
+        let (history, seen) = std::str::from_utf8(mark).ok()?.split_once(SEPARATOR)?;
+        // It becomes a part of a statement.
+        let is_snapshot =
+            |seen: &str| seen.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b':' | b','));
+        is_snapshot(seen).then(|| Self { history: history.to_owned(), seen: seen.to_owned() })
+    }
+
     /// Is it of the same history: of the same database, and without a break?
     pub(super) fn is_of_the_history_of(&self, other: &Self) -> bool {
         self.history == other.history

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
-    cache::{Cache, CacheSettings},
+    cache::{AfterChange, Cache, CacheSettings},
     domain::{Catalogue, Facts, Plan, Tenant, TenantId, TenantStatus},
     store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
@@ -118,10 +118,8 @@ impl Fake {
             plan_slug: None,
             own: None,
         };
-        Ok(Loaded {
-            revision,
-            facts: self.exists(id).then(|| Facts::new(tenant, vec![], revision, now)),
-        })
+        let facts = self.exists(id).then(|| Facts::new(tenant, vec![], revision, now));
+        Ok(Loaded::read(revision, facts, now))
     }
 }
 
@@ -171,7 +169,7 @@ pub fn mk_cache_with(fake: &Arc<Fake>, capacity: usize, max_loads: usize) -> Cac
         capacity,
         max_loads,
         max_bypass_reads: 4,
-        reload_changed: true,
+        after_change: AfterChange::Reload,
         load_timeout: Duration::from_secs(60),
     };
     Cache::new(Arc::clone(fake), settings, Handle::current())

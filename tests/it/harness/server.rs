@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
 use entitlementd::{
     clock::{Clock, ManualClock},
-    config::{Cli, Command, ListenAddress, ServeArgs},
+    config::{Cli, Command, EdgeArgs, ListenAddress, ServeArgs},
     proto::v1::{
         CheckFeatureRequest, CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest,
         ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
@@ -73,6 +73,40 @@ impl Server {
         let running = server::start(args, Clock::Manual(clock.clone())).await.unwrap();
         let client = EntitlementServiceClient::new(connect(&running.address).await);
         Self { client, clock, database, running }
+    }
+
+    /// An instance without a database that asks this one, directly.
+    pub async fn edge(&self, flags: &[&str]) -> Self {
+        let edge = self.unready_edge(&[self.port()], flags).await;
+        edge.wait_until_ready().await;
+        edge
+    }
+
+    /// The same by way of these ports of this machine, which may lead nowhere as yet.
+    pub async fn unready_edge(&self, upstreams: &[u16], flags: &[&str]) -> Self {
+        let database = self.database.again().await;
+        Self::start_edge(database, self.clock.clone(), upstreams, flags).await
+    }
+
+    /// The same beside a database that its upstream has.
+    pub async fn start_edge(
+        database: Database,
+        clock: ManualClock,
+        upstreams: &[u16],
+        flags: &[&str],
+    ) -> Self {
+        let running = server::start_edge(edge_args(upstreams, flags), Clock::Manual(clock.clone()));
+        let running = running.await.unwrap();
+        let client = EntitlementServiceClient::new(connect(&running.address).await);
+        Self { client, clock, database, running }
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        match &self.running.address {
+            ListenAddress::Tcp(address) => address.port(),
+            ListenAddress::Unix(socket) => panic!("not TCP: {socket:?}"),
+        }
     }
 
     /// Watches health until it says SERVING.
@@ -171,6 +205,16 @@ pub fn serve_args(url: &str, flags: &[&str]) -> ServeArgs {
     match Cli::parse_from(fixed.iter().chain(url).chain(flags)).command {
         Command::Serve(args) => *args,
         other => panic!("not serve: {other:?}"),
+    }
+}
+
+fn edge_args(upstreams: &[u16], flags: &[&str]) -> EdgeArgs {
+    let fixed = ["entitlementd", "edge", "--listen", "127.0.0.1:0", "--base-domain", "erp.example"];
+    let urls = upstreams.iter().map(|port| format!("--upstream=http://127.0.0.1:{port}"));
+    let flags = fixed.iter().chain(flags).map(ToString::to_string);
+    match Cli::parse_from(flags.chain(urls)).command {
+        Command::Edge(args) => *args,
+        other => panic!("not edge: {other:?}"),
     }
 }
 

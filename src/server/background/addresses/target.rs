@@ -4,7 +4,7 @@ use crate::{
     cache::FeedState,
     config::DatabaseUrl,
     server::database::{Opening, connect_options},
-    service::Api,
+    service::Core,
     store::{ConnectOptions, Exchanges},
 };
 
@@ -34,15 +34,15 @@ pub(super) struct ToReplicas {
 /// The trial of an address, again and again until it works.
 pub(super) struct Trial<'a> {
     opening: &'a Opening,
-    api: &'a Api,
+    core: &'a Core,
     /// What the trials so far have cost.
     exchanges: Exchanges,
 }
 
 impl<'a> Trial<'a> {
     /// Of one that has not been tried.
-    pub(super) fn new(opening: &'a Opening, api: &'a Api) -> Self {
-        Self { opening, api, exchanges: Exchanges::default() }
+    pub(super) fn new(opening: &'a Opening, core: &'a Core) -> Self {
+        Self { opening, core, exchanges: Exchanges::default() }
     }
 }
 
@@ -76,18 +76,18 @@ impl Target for ToLoad {
     }
 
     async fn take(wanted: &Address<Self>, trial: &mut Trial<'_>) -> Result<String, String> {
-        let Trial { opening, api, exchanges } = trial;
+        let Trial { opening, core, exchanges } = trial;
         let Address { to: Self(url), ca } = wanted;
         let options = connect_options(opening, url, ca.as_deref());
-        let moving = api.store.prepare_to_move(&options, exchanges).await;
+        let moving = core.store.prepare_to_move(&options, exchanges).await;
         let suspect_what_is_held = || {
             // Without a feed nothing would end that but the next sign of life.
-            if api.cache.feed() == FeedState::Live {
-                api.cache.suspect();
+            if core.api.cache.feed() == FeedState::Live {
+                core.api.cache.suspect();
             }
         };
         // Held facts are of the other one, and the feed resets nothing where it reads no log.
-        let read_it_again = || api.cache.reset(api.clock.now());
+        let read_it_again = || core.api.cache.reset(core.api.clock.now());
         moving
             .map_err(|error| format!("{url} {error}"))?
             .commit(suspect_what_is_held, read_it_again);
@@ -106,9 +106,9 @@ impl Target for ToListen {
 
     async fn take(
         wanted: &Address<Self>,
-        Trial { opening, api, .. }: &mut Trial<'_>,
+        Trial { opening, core, .. }: &mut Trial<'_>,
     ) -> Result<String, String> {
-        let moved = api.store.move_listening_to(&wanted.options(opening)).await;
+        let moved = core.store.move_listening_to(&wanted.options(opening)).await;
         moved.map_err(|error| format!("{} {error}", wanted.to.0))?;
         Ok(format!("changes are listened to at {}", wanted.to.0))
     }
@@ -126,15 +126,15 @@ impl Target for ToReplicas {
 
     async fn take(
         wanted: &Address<Self>,
-        Trial { opening, api, .. }: &mut Trial<'_>,
+        Trial { opening, core, .. }: &mut Trial<'_>,
     ) -> Result<String, String> {
         let ToReplicas { urls, none_meant } = &wanted.to;
-        let [present, _] = api.store.replicas();
+        let [present, _] = core.store.replicas();
         // What has lost all of its lines was cut off.
         if urls.is_empty() && present > 0 && !none_meant {
             return Err("holds no URL any more; a line that says # none would mean it".to_owned());
         }
-        let set = api.store.set_replicas(&wanted.options_of_all(opening)).await;
+        let set = core.store.set_replicas(&wanted.options_of_all(opening)).await;
         set.map_err(|error| format!("has a URL that {error}"))?;
         let all: Vec<String> = urls.iter().map(ToString::to_string).collect();
         Ok(match all.as_slice() {

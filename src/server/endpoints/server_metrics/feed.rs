@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::values::{counter, gauge, one_of};
 use crate::{
+    cache::FeedState,
     clock::Uptime,
     observability::metrics::Sample,
     server::background::feed::{FeedMode, FeedReport},
     service::Api,
-    store::ChangeLog,
 };
 
 /// `began`: when the server started.
@@ -62,8 +62,8 @@ pub(super) fn samples(api: &Api, report: FeedReport, began: Uptime) -> Vec<Sampl
 
 /// How long ago the last proof of freshness was given; without a feed there is nothing to prove.
 fn proof_age(api: &Api, report: FeedReport, began: Uptime) -> Duration {
-    match api.store.log() {
-        ChangeLog::LeftOut => Duration::ZERO,
-        ChangeLog::Wanted => report.proven.unwrap_or(began).elapsed(),
+    match api.cache.feed() {
+        FeedState::Off => Duration::ZERO,
+        FeedState::Live | FeedState::Suspect => report.proven.unwrap_or(began).elapsed(),
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 /// The first and the last second that a proto Timestamp can hold: years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-pub(super) fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
+pub(in crate::service) fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
     CallerIdentity::of(request.extensions(), request.metadata().as_ref())
 }
 

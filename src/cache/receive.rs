@@ -1,0 +1,80 @@
+//! What another instance sends, which has it from the database or from another one again.
+
+use chrono::{DateTime, Utc};
+
+use super::{Cache, Event, FeedState, LoadError, queue::Priority, relay::Relayed};
+use crate::{
+    domain::{Facts, TenantId},
+    store::{LoadTenant, TenantKey},
+};
+
+/// What another instance has sent of a tenant that has changed. It belongs to the changes that were
+/// applied before, and to none that is applied later.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    /// Its facts are these now.
+    Facts(Facts),
+    /// It is no more, as of this revision.
+    Gone(TenantId, u64),
+    /// It could not be read there.
+    Unread(TenantId),
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// Takes in what was sent. Facts are held if those of the tenant were, or `holds_all`.
+    pub fn receive(&self, sent: Sent, holds_all: bool, now: DateTime<Utc>) {
+        let event = match sent {
+            Sent::Facts(facts) => {
+                let event = Event::Tenant(facts.tenant.id, facts.revision);
+                self.0.receive_facts(facts, holds_all);
+                event
+            }
+            Sent::Gone(id, revision) => {
+                self.0.receive_absence(id, revision, now);
+                Event::Tenant(id, revision)
+            }
+            Sent::Unread(id) => {
+                self.0.relay.pass_on(|| Relayed::Unread(id));
+                Event::Tenant(id, 0)
+            }
+        };
+        self.notify(event);
+    }
+
+    /// Holds a tenant, unless what is held of it is known to be so.
+    pub async fn hold(&self, id: TenantId, now: DateTime<Utc>) -> Result<(), LoadError> {
+        if self.0.peek(id, now, |_| Some(())).is_some() {
+            return Ok(());
+        }
+        self.load(TenantKey::Id(id), Priority::Background, now).await.map(|_| ())
+    }
+
+    /// The other instance does not hear from the database; `proof`: when it last did.
+    pub fn suspect_since(&self, proof: Option<DateTime<Utc>>) {
+        self.0.trust.note_proof(proof);
+        if self.feed() == FeedState::Suspect {
+            self.0.pass_on_feed();
+        } else {
+            self.suspect();
+        }
+    }
+}
+
+impl<L: LoadTenant> super::Inner<L> {
+    fn receive_facts(&self, facts: Facts, holds_all: bool) {
+        let _placing = self.placing.lock();
+        if holds_all || self.facts.holds(facts.tenant.id) {
+            let epoch = self.trust.trusted().epoch;
+            self.put_current(&facts, epoch);
+        } else {
+            self.no_longer_unknown(&facts);
+            self.relay.pass_on(|| Relayed::Facts(facts));
+        }
+    }
+
+    fn receive_absence(&self, id: TenantId, revision: u64, now: DateTime<Utc>) {
+        let _placing = self.placing.lock();
+        self.facts.remove(id, self.trust.trusted().epoch, now);
+        self.put_absence(&TenantKey::Id(id), revision, now);
+    }
+}

@@ -1,0 +1,128 @@
+//! What the cache passes on to whoever sends it to other instances, in the order in which it was
+//! learned.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Cache, FeedState, Inner};
+use crate::{
+    clock::Uptime,
+    domain::{Facts, TenantId},
+    store::{Change, LoadTenant},
+};
+
+/// How much may wait to be received. More is lost, and told as that.
+const MAX_WAITING: usize = 1 << 16;
+
+/// Something that the cache has learned.
+#[derive(Clone, Debug)]
+pub enum Relayed {
+    /// Something has changed: all that is known of it is outdated.
+    Change(Change),
+    /// The facts of a tenant are these now.
+    Facts(Facts),
+    /// A tenant is no more, as of this revision.
+    Gone(TenantId, u64),
+    /// A tenant has changed, and could not be read.
+    Unread(TenantId),
+    /// The changes before this are all that the feed had read up to there, in its own words.
+    Mark(Arc<[u8]>),
+    /// How good what was passed on before is.
+    Feed(RelayedFeed),
+}
+
+/// The state of the feed.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayedFeed {
+    /// Are changes received?
+    pub state: FeedState,
+    /// When the database last answered.
+    pub proof: Option<DateTime<Utc>>,
+    /// Until when that counts.
+    pub until: Uptime,
+}
+
+/// What the cache has learned since this was begun.
+#[derive(Debug)]
+pub struct Relaying {
+    receiver: mpsc::Receiver<Relayed>,
+    lost: Arc<AtomicBool>,
+    /// The last mark before; empty: there was none.
+    mark: Arc<[u8]>,
+}
+
+impl Relaying {
+    /// The last mark before what is passed on; empty: there was none.
+    pub fn mark(&self) -> &Arc<[u8]> {
+        &self.mark
+    }
+
+    /// The next; `None`: some of it was lost, so that anything may have changed.
+    pub async fn next(&mut self) -> Option<Relayed> {
+        if self.lost.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        match self.receiver.recv().await {
+            Some(next) => Some(next),
+            // The cache has ended, and nothing follows.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The cache's end; nothing is passed on until somebody wants it.
+#[derive(Debug, Default)]
+pub(super) struct Relay {
+    sender: OnceLock<(mpsc::Sender<Relayed>, Arc<AtomicBool>)>,
+    /// The last one.
+    mark: Mutex<Option<Arc<[u8]>>>,
+}
+
+impl Relay {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.sender.get().is_some()
+    }
+
+    pub(super) fn pass_on(&self, relayed: impl FnOnce() -> Relayed) {
+        let Some((sender, lost)) = self.sender.get() else { return };
+        if sender.try_send(relayed()).is_err() {
+            lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// Passes on from now on what is learned; `None`: it is passed on to somebody already.
+    pub fn relay(&self) -> Option<Relaying> {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let lost = Arc::<AtomicBool>::default();
+        let relay = &self.0.relay;
+        // Of what changes meanwhile some is passed on: all that the last mark is older than is known.
+        let mark = relay.mark.lock().clone().unwrap_or_default();
+        let relaying = Relaying { receiver, lost: Arc::clone(&lost), mark };
+        relay.sender.set((sender, lost)).ok()?;
+        self.0.pass_on_feed();
+        Some(relaying)
+    }
+
+    /// The feed has read all changes up to there, in its own words, which nobody here has to
+    /// understand.
+    pub fn mark(&self, mark: &Arc<[u8]>) {
+        let mut last = self.0.relay.mark.lock();
+        *last = Some(Arc::clone(mark));
+        self.0.relay.pass_on(|| Relayed::Mark(Arc::clone(mark)));
+    }
+}
+
+impl<L> Inner<L> {
+    /// Passes on how good what was passed on is.
+    pub(super) fn pass_on_feed(&self) {
+        self.relay.pass_on(|| Relayed::Feed(self.trust.relayed()));
+    }
+}

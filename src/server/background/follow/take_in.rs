@@ -1,0 +1,116 @@
+//! Taking in what was sent.
+
+use std::sync::Arc;
+
+use prost::{Message, bytes::Bytes};
+use uuid::Uuid;
+
+use super::Follow;
+use crate::{
+    cache::Sent,
+    config::Hold,
+    domain::TenantId,
+    observability::log_limiter::{LogLimiter, log_limited},
+    proto::replication::{FactChanges, FollowOpened, GoneTenant, Position},
+    store::Change,
+    wire::{self, Shared},
+};
+
+/// Tenants of which it is remembered that they have changed, at most. Of more, watchers are told to
+/// begin anew.
+const MAX_AWAITED: usize = 1 << 16;
+
+impl Follow<'_> {
+    /// A stream has begun.
+    pub(super) fn open(&self, opened: FollowOpened) {
+        let FollowOpened { database, reset, position } = opened;
+        self.upstream.note_database(database);
+        let awaited = std::mem::take(&mut *self.awaited.lock());
+        let now = self.api.clock.now();
+        if reset {
+            self.api.cache.reset(now);
+        }
+        for id in awaited {
+            // What has become of it was perhaps sent on the stream before, after that had ended here.
+            self.api.cache.receive(Sent::Unread(id), false, now);
+        }
+        if let Some(position) = position {
+            self.reach(position);
+        }
+        self.sweep.notify_one();
+    }
+
+    /// What was received up to there is known.
+    pub(super) fn reach(&self, position: Position) {
+        let mark: Arc<[u8]> = Arc::from(&*position.mark);
+        *self.position.lock() = Some(position);
+        self.api.cache.mark(&mark);
+    }
+
+    /// Takes in changes. Err: they cannot be read.
+    pub(super) fn take_in(&self, encoded: Bytes) -> Result<(), String> {
+        let unreadable =
+            |problem: &dyn std::fmt::Display| format!("it sends what cannot be read: {problem}");
+        let changes = FactChanges::decode(encoded).map_err(|error| unreadable(&error))?;
+        let now = self.api.clock.now();
+        let changed = ids(&changes.changed_tenant_ids).ok_or_else(|| unreadable(&"ids"))?;
+        let unread = ids(&changes.unread_tenant_ids).ok_or_else(|| unreadable(&"ids"))?;
+        if changes.reset {
+            self.api.cache.reset(now);
+            self.awaited.lock().clear();
+        }
+        let mut news: Vec<_> = changed.iter().copied().map(Change::Tenant).collect();
+        news.extend(changes.directory_changed.then_some(Change::Directory));
+        news.extend(changes.catalogue_changed.then_some(Change::Catalogue));
+        self.api.cache.apply_changes(&news, now);
+        self.await_outcomes(changed);
+        let mut shared = Shared::default();
+        for facts in changes.facts {
+            let id = facts.tenant.as_ref().and_then(|tenant| Uuid::from_slice(&tenant.id).ok());
+            let id = TenantId::from(id.ok_or_else(|| unreadable(&"a tenant without an id"))?);
+            self.receive(id, wire::facts_of(facts, &mut shared).map_or_else(
+                |error| {
+                    static UNREADABLE: LogLimiter = LogLimiter::new();
+                    log_limited!(UNREADABLE, warn, tenant = %id, %error, "the upstream sends facts that cannot be read: {error}");
+                    Sent::Unread(id)
+                },
+                Sent::Facts,
+            ));
+        }
+        for GoneTenant { id, revision } in changes.gone_tenants {
+            let id = Uuid::from_slice(&id).map_err(|error| unreadable(&error))?.into();
+            self.receive(id, Sent::Gone(id, revision));
+        }
+        for id in unread {
+            self.receive(id, Sent::Unread(id));
+        }
+        if let Some(position) = changes.position {
+            self.reach(position);
+        }
+        if changes.reset || changes.directory_changed {
+            self.sweep.notify_one();
+        }
+        Ok(())
+    }
+
+    fn await_outcomes(&self, changed: Vec<TenantId>) {
+        let mut awaited = self.awaited.lock();
+        awaited.extend(changed);
+        if awaited.len() > MAX_AWAITED {
+            awaited.clear();
+            drop(awaited);
+            self.api.cache.reset(self.api.clock.now());
+        }
+    }
+
+    fn receive(&self, id: TenantId, sent: Sent) {
+        self.awaited.lock().remove(&id);
+        self.api.cache.receive(sent, self.hold == Hold::All, self.api.clock.now());
+    }
+}
+
+/// Ids, 16 bytes each. `None`: they are none.
+fn ids(bytes: &[u8]) -> Option<Vec<TenantId>> {
+    let (ids, rest) = bytes.as_chunks::<16>();
+    rest.is_empty().then(|| ids.iter().map(|id| Uuid::from_bytes(*id).into()).collect())
+}

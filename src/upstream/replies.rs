@@ -1,0 +1,61 @@
+//! What another instance answers, read.
+
+use uuid::Uuid;
+
+use super::failed;
+use crate::{
+    domain::{Label, TenantId},
+    proto::replication::{
+        AbsentTenant, FoundFacts, TenantKey as Key, UnknownTenant, found_facts::Outcome,
+        tenant_key::Key as Kind,
+    },
+    store::{Loaded, StoreError, TenantKey},
+    wire::{self, Shared, Unreadable},
+};
+
+pub(super) fn key(key: &TenantKey) -> Key {
+    let kind = match key {
+        TenantKey::Id(id) => Kind::Id(id.uuid().into_bytes().to_vec()),
+        TenantKey::Subdomain(label) => Kind::Subdomain(label.as_str().to_owned()),
+    };
+    Key { key: Some(kind) }
+}
+
+/// `None`: it is no key that could be asked for.
+pub(super) fn key_of(Key { key }: Key) -> Option<TenantKey> {
+    match key? {
+        Kind::Id(id) => Uuid::from_slice(&id).ok().map(|id| TenantKey::Id(TenantId::from(id))),
+        Kind::Subdomain(label) => Label::parse(&label).map(TenantKey::Subdomain),
+    }
+}
+
+pub(super) fn loaded(found: FoundFacts, shared: &mut Shared) -> Result<Loaded, StoreError> {
+    match found.outcome.ok_or_else(|| failed("there is no outcome"))? {
+        Outcome::UnknownTenant(UnknownTenant { message, .. }) => Err(failed(message)),
+        outcome => read(outcome, shared).map_err(|error| failed(error.to_string())),
+    }
+}
+
+fn read(outcome: Outcome, shared: &mut Shared) -> Result<Loaded, Unreadable> {
+    let missing = |field| Unreadable { field, problem: "is missing" };
+    match outcome {
+        Outcome::Facts(facts) => {
+            let facts = wire::facts_of(facts, shared)?;
+            Ok(Loaded::read(facts.revision, Some(facts.clone()), facts.as_of))
+        }
+        Outcome::OutdatedFacts(outdated) => {
+            let facts = outdated.facts.ok_or(missing("OutdatedFacts.facts"))?;
+            let facts = wire::facts_of(facts, shared)?;
+            let was_so_at = wire::instant_of("OutdatedFacts.was_so_at", outdated.was_so_at)?;
+            let was_so_at = was_so_at.or(Some(facts.as_of));
+            let (revision, as_of) = (facts.revision, facts.as_of);
+            Ok(Loaded { revision, facts: Some(facts), as_of, was_so_at })
+        }
+        Outcome::AbsentTenant(AbsentTenant { revision, as_of, stale }) => {
+            let as_of = wire::instant_of("AbsentTenant.as_of", as_of)?;
+            let as_of = as_of.ok_or(missing("AbsentTenant.as_of"))?;
+            Ok(Loaded { revision, facts: None, as_of, was_so_at: stale.then_some(as_of) })
+        }
+        Outcome::UnknownTenant(_) => Err(missing("FoundFacts.outcome")),
+    }
+}
