@@ -134,6 +134,7 @@ impl<'a> Herd<'a> {
             (0..self.tenants * each).map(|number| body(&question(number / each))).collect();
         let target = Target {
             tls: None,
+            socket: None,
             port,
             path: CHECK_MODULE,
             bodies: &bodies,

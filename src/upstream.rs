@@ -58,6 +58,11 @@ impl Upstream {
     }
 }
 
+/// Did the connection fail, rather than the upstream?
+fn is_of_the_connection(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|error| error.is::<tonic::transport::Error>())
+}
+
 fn failed(problem: impl AsRef<str>) -> StoreError {
     StoreError::Upstream(problem.as_ref().into())
 }
@@ -79,7 +84,12 @@ impl LoadTenant for Upstream {
         };
         let tenants = keys.iter().map(replies::key).collect();
         let request = GetFactsRequest { tenants, min_revision };
-        let response = self.client()?.get_facts(request).await;
+        let mut client = self.client()?;
+        let response = match client.get_facts(request.clone()).await {
+            // The connection has ended under it, and the next one is opened at once.
+            Err(status) if is_of_the_connection(&status) => client.get_facts(request).await,
+            response => response,
+        };
         let found = response.map_err(|status| refused(&status))?.into_inner().found;
         if found.len() != keys.len() {
             return Err(failed("it has answered about other tenants"));

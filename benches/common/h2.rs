@@ -44,17 +44,27 @@ pub struct Frame<'a> {
 }
 
 impl Connection {
+    /// Connects to a Unix socket.
+    pub async fn open_socket(socket: &std::path::Path, path: &str) -> Self {
+        let stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+        Self::over(Box::new(stream), path).await
+    }
+
     /// Connects in the clear, or to a server that is named localhost.
     pub async fn open(tls: Option<&TlsConnector>, port: u16, path: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut stream: Box<dyn Stream> = match tls {
+        let stream: Box<dyn Stream> = match tls {
             Some(tls) => {
                 let name = ServerName::try_from("localhost").unwrap();
                 Box::new(tls.connect(name, stream).await.unwrap())
             }
             None => Box::new(stream),
         };
+        Self::over(stream, path).await
+    }
+
+    async fn over(mut stream: Box<dyn Stream>, path: &str) -> Self {
         let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         write(&mut out, SETTINGS, 0, 0, &[0, 4, 0x3f, 0xff, 0xff, 0xff]);
         write(&mut out, WINDOW_UPDATE, 0, 0, &0x3fff_0000u32.to_be_bytes());

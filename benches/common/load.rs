@@ -18,6 +18,8 @@ use tokio_rustls::TlsConnector;
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
     pub tls: Option<&'a TlsConnector>,
+    /// Where it is asked instead of at the port.
+    pub socket: Option<&'a std::path::Path>,
     pub port: u16,
     pub path: &'a str,
     /// Each body is a question.
@@ -90,8 +92,8 @@ pub async fn drive_over(
 ) -> Outcome {
     let started = Instant::now();
     let latencies = RefCell::default();
-    drive_into(&latencies, Target { tls, port, path, bodies, answer, load }, started + duration)
-        .await;
+    let target = Target { tls, socket: None, port, path, bodies, answer, load };
+    drive_into(&latencies, target, started + duration).await;
     let mut latencies = latencies.into_inner();
     latencies.sort_unstable();
     Outcome { answers: latencies.len() as u64, elapsed: started.elapsed(), latencies }
@@ -129,7 +131,10 @@ async fn ask<'a>(
     mut next: impl FnMut(Instant) -> Option<&'a [u8]>,
 ) {
     loop {
-        let mut connection = Connection::open(target.tls, target.port, target.path).await;
+        let mut connection = match target.socket {
+            Some(socket) => Connection::open_socket(socket, target.path).await,
+            None => Connection::open(target.tls, target.port, target.path).await,
+        };
         let mut caller = Caller {
             sink,
             answer: target.answer,

@@ -64,7 +64,15 @@ impl Server {
 
     /// How it is asked.
     pub fn target<'a>(&self, bodies: &'a [Vec<u8>], load: [usize; 2]) -> Target<'a> {
-        Target { tls: None, port: self.port, path: CHECK_MODULE, bodies, answer: &ALLOWED, load }
+        Target {
+            tls: None,
+            socket: None,
+            port: self.port,
+            path: CHECK_MODULE,
+            bodies,
+            answer: &ALLOWED,
+            load,
+        }
     }
 
     /// Prints the first of its warnings.

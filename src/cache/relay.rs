@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::{Cache, FeedState, Inner};
+use super::{Cache, FeedState, Inner, restored::Restored};
 use crate::{
     clock::Uptime,
     domain::{Facts, TenantId},
@@ -123,6 +123,11 @@ impl<L: LoadTenant> Cache<L> {
 impl<L> Inner<L> {
     /// Passes on how good what was passed on is.
     pub(super) fn pass_on_feed(&self) {
-        self.relay.pass_on(|| Relayed::Feed(self.trust.relayed()));
+        self.relay.pass_on(|| {
+            let feed = self.trust.relayed();
+            // As long as nothing was heard here, what was restored rests on what was heard before.
+            let proof = feed.proof.or_else(|| self.restored.get().map(Restored::last_proof));
+            Relayed::Feed(RelayedFeed { proof, ..feed })
+        });
     }
 }

@@ -35,6 +35,10 @@ pub(super) struct Restored {
 }
 
 impl Restored {
+    pub(super) fn last_proof(&self) -> DateTime<Utc> {
+        self.last_proof
+    }
+
     /// Was what the database said then so long ago, by the clock that nobody sets? What was read later
     /// is none of its business.
     pub(super) fn is_over(&self, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
@@ -78,7 +82,7 @@ impl<L: LoadTenant> Cache<L> {
 
     /// When the database last vouched for what was restored, if anything was.
     pub fn restored(&self) -> Option<DateTime<Utc>> {
-        self.0.restored.get().map(|restored| restored.last_proof)
+        self.0.restored.get().map(Restored::last_proof)
     }
 
     /// The database answers for the first time: from here on only what is read counts.

@@ -146,7 +146,11 @@ impl Api {
         let poll = async move { store.poll(Some(&position)).await };
         let polled = self.cache.bypass(Requester::ANYBODY, poll).await.ok()?;
         match polled.news {
-            News::Changes(changes) if polled.armed => Some(Changes::of(&changes)),
+            News::Changes(changes) if polled.armed => {
+                // What is asked for next must not be older than what was told.
+                self.cache.apply_changes(&changes, self.clock.now());
+                Some(Changes::of(&changes))
+            }
             News::Changes(_) | News::Anything(_) => None,
         }
     }

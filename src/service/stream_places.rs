@@ -62,6 +62,11 @@ impl StreamPlaces {
         Self(Arc::new(PlacesLimit { most, taken: Mutex::default() }))
     }
 
+    /// The number of streams.
+    pub(crate) fn streams(&self) -> usize {
+        self.0.taken.lock().all.streams
+    }
+
     /// The number of tenants that are named.
     pub(crate) fn tenants(&self) -> usize {
         self.0.taken.lock().all.tenants

@@ -351,3 +351,42 @@ fn what_many_tenants_name_is_held_once() {
     let code = |facts: &Facts| facts.rows()[0].module.as_str().as_ptr();
     assert_eq!(code(&one), code(&other));
 }
+
+/// The issue of edges asks for it: thousands are sent each change.
+#[test]
+fn a_tenant_with_ten_subscriptions_takes_at_most_600_bytes() {
+    let codes = [
+        "oms_fulfillment",
+        "procurement",
+        "finance",
+        "crm_service",
+        "sales_distribution",
+        "hrms",
+        "d2c_storefront",
+        "scm_ai",
+        "marketing",
+        "system_admin",
+    ];
+    let at = |seconds| DateTime::from_timestamp(1_795_435_200 + seconds, 123_456_000);
+    let rows = codes.map(|code| Subscription {
+        id: Uuid::nil(),
+        module: ModuleCode::new(code),
+        status: SubscriptionStatus::Active,
+        starts_at: at(0),
+        expires_at: at(31_536_000),
+        is_trial: false,
+        trial_ends_at: None,
+    });
+    let tenant = Tenant {
+        own: None,
+        plan_slug: Some("enterprise".into()),
+        id: Uuid::max().into(),
+        name: "Acme Manufacturing GmbH".into(),
+        subdomain: "acme-manufacturing".into(),
+        database_schema: "tenant_acme-manufacturing".into(),
+        status: TenantStatus::Active,
+    };
+    let facts = Facts::new(tenant, rows.to_vec(), 1_234_567, at(1).unwrap());
+    let bytes = super::facts(&facts).encoded_len();
+    assert!(bytes <= 600, "{bytes} bytes");
+}

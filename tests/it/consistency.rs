@@ -23,7 +23,7 @@ use self::{
     writer::{Book, keep_writing},
 };
 use crate::harness::{
-    Database, Server, dice::Dice, pooler::Pooler, postgres, postgres::Cluster, process,
+    Database, NOW, Server, dice::Dice, pooler::Pooler, postgres, postgres::Cluster, process,
     proxy::Proxy,
 };
 
@@ -182,6 +182,33 @@ async fn answers_are_consistent_where_news_overtakes_what_is_loaded() {
     let flags = ["--changes", "listen", "--listen-database-url", &database.url];
     let servers = start_servers(&database, &url, &flags).await;
     is_consistent(servers, &database, TRAVELLED).await;
+}
+
+/// An edge with a clock of its own.
+async fn edge(database: &Database, upstream: u16, hold: &str) -> Server {
+    let (again, clock) = (database.again().await, ManualClock::at(NOW));
+    let edge = Server::start_edge(again, clock, &[upstream], &["--hold", hold]).await;
+    edge.wait_until_ready().await;
+    edge
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_down_a_chain_of_edges_whose_connections_are_cut() {
+    let database = Database::postgres().await;
+    let flags = ["--changes", "listen", "--revalidate-max-rate", "0"];
+    let core = Server::start_with(database.again().await, &flags).await;
+    let first = Proxy::to(core.port()).await;
+    let near = edge(&database, first.port(), "used").await;
+    let second = Proxy::to(near.port()).await;
+    let far = edge(&database, second.port(), "all").await;
+    let mut cutting = JoinSet::new();
+    cutting.spawn(async move {
+        for number in 0_u64.. {
+            tokio::time::sleep(Duration::from_millis(700 + number % 7 * 50)).await;
+            if number % 2 == 0 { first.cut().await } else { second.cut().await }
+        }
+    });
+    is_consistent(vec![core, near, far], &database, TRAVELLED).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

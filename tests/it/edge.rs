@@ -6,6 +6,7 @@ mod hold;
 mod outage;
 mod resume;
 mod rights;
+mod state;
 
 use entitlementd::proto::v1::{
     CheckModuleRequest, DecisionReason, ExplainModuleRequest, ListEnabledModulesRequest,

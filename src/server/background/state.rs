@@ -25,6 +25,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub(crate) use self::format::UPSTREAMS;
 use self::{
     directory::Directory,
     format::{Refusal, kind, max_bytes},

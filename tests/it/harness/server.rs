@@ -101,6 +101,12 @@ impl Server {
         Self { client, clock, database, running }
     }
 
+    /// Why an edge does not start.
+    pub async fn try_edge(&self, upstreams: &[u16], flags: &[&str]) -> String {
+        let clock = Clock::Manual(self.clock.clone());
+        server::start_edge(edge_args(upstreams, flags), clock).await.unwrap_err().to_string()
+    }
+
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         match &self.running.address {

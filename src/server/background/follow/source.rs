@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     config::{EdgeArgs, Insecure, UnusableSetting, UpstreamArgs, UpstreamUrl},
-    server::background::reloaded_files::read,
+    server::background::{reloaded_files::read, state::UPSTREAMS},
     upstream::{Client, Credentials, connect},
 };
 
@@ -33,7 +33,7 @@ impl UpstreamSource {
     /// What tells its facts from those of others.
     pub(crate) fn location(&self) -> String {
         let urls: Vec<_> = self.0.upstream.iter().map(UpstreamUrl::as_str).collect();
-        format!("upstream {}", urls.join(" "))
+        format!("{UPSTREAMS}{}", urls.join(" "))
     }
 
     pub(super) fn urls(&self) -> &[UpstreamUrl] {

@@ -43,6 +43,9 @@ pub(super) fn max_bytes(capacity: usize) -> u64 {
     (capacity as u64).saturating_mul(MAX_BYTES_PER_TENANT).saturating_add(2 * MAX_RECORD as u64)
 }
 
+/// What stands before the upstreams of an edge, which are separated by spaces.
+pub(crate) const UPSTREAMS: &str = "upstream ";
+
 /// The kinds of records.
 pub(super) mod kind {
     pub(in super::super) const HEAD: u8 = 1;
@@ -75,7 +78,7 @@ pub(super) enum Refusal {
     #[error("it has {0} bytes, and --cache-capacity comes to {1} at most")]
     TooLarge(u64, u64),
     /// It is of another database.
-    #[error("it is of the database {found}, and this server's is {ours}")]
+    #[error("it is of {found}, and this server's facts are of {ours}")]
     AnotherDatabase { found: String, ours: String },
     /// The clock has been set back since.
     #[error("it was written at {0}, and it is not that late yet: nobody knows how old it is")]

@@ -10,7 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use prost_types::Timestamp;
 
-use super::format::{CLOCK_TOLERANCE, DIGEST, MAGIC, MAX_RECORD, PREAMBLE, Refusal, VERSION, kind};
+use super::format::{
+    CLOCK_TOLERANCE, DIGEST, MAGIC, MAX_RECORD, PREAMBLE, Refusal, UPSTREAMS, VERSION, kind,
+};
 use crate::{
     cache::{FactsCopy, ReadBefore},
     proto::replication::{Catalogue, Facts, OutdatedFacts, StateHead},
@@ -165,7 +167,7 @@ fn begin(head: StateHead, expected: &Expected) -> Result<ReadBefore, Refusal> {
     let written_at = required("StateHead.written_at", written_at)?;
     let last_proof = required("StateHead.last_proof", last_proof)?;
     let Expected { location, now, max_stale, .. } = expected;
-    if database != *location {
+    if !is_same_source(&database, location) {
         return Err(Refusal::AnotherDatabase { found: database, ours: location.clone() });
     }
     if written_at > *now + CLOCK_TOLERANCE {
@@ -184,6 +186,18 @@ fn begin(head: StateHead, expected: &Expected) -> Result<ReadBefore, Refusal> {
         gathered_at: written_at,
         changes_received,
     })
+}
+
+/// Are facts from the same database? Of an edge, which knows only whom it asks, if it may ask one whom
+/// it could have asked before.
+fn is_same_source(found: &str, ours: &str) -> bool {
+    let upstreams = |location: &str| location.strip_prefix(UPSTREAMS).map(str::to_owned);
+    match (upstreams(found), upstreams(ours)) {
+        (Some(found), Some(ours)) => {
+            found.split(' ').any(|one| ours.split(' ').any(|other| one == other))
+        }
+        _ => found == ours,
+    }
 }
 
 /// Something of it was read then: perhaps while the file was being written, which takes a moment.

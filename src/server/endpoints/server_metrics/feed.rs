@@ -52,6 +52,7 @@ pub(super) fn samples(api: &Api, report: FeedReport, began: Uptime) -> Vec<Sampl
             "Tenants that WatchChanges streams name, each as often as it is named",
             api.watchers.tenants(),
         ),
+        gauge("followers", "Open FollowFacts streams, of edges", api.followers.streams()),
         gauge(
             "notification_queue_usage_ratio",
             "How full PostgreSQL's notification queue is; at 1, commits fail",
