@@ -1,5 +1,5 @@
-//! What users notice when one of two instances that Envoy asks is killed, hangs or drains: nothing
-//! but, at a hung one, a wait.
+//! What users notice when some of the instances that Envoy asks are killed, hang or drain: nothing
+//! but, at one that hangs, a wait.
 
 use std::{
     net::SocketAddr,
@@ -15,13 +15,10 @@ use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
+use super::instances::{Instance, envoy_before};
 use crate::harness::{
-    Database, Row,
-    http::Metrics,
-    id,
-    mesh::{Kind, Shipped, Upstream, send_to},
-    postgres::free_port,
-    process::{Process, until_serving},
+    Database, Row, id,
+    mesh::{Shipped, Upstream},
     until_so,
 };
 
@@ -29,117 +26,55 @@ use crate::harness::{
 const USERS: u32 = 16;
 /// So many requests are answered before something happens, and again once it has.
 const A_WHILE: u64 = 500;
-/// How long an instance may take for an answer before another one is asked, as Envoy is told.
-const TRY: Duration = Duration::from_millis(1200);
+/// When Envoy notices that an instance hangs, as it is told: how often it sends a sign of life, at
+/// most, and how long it waits for that of the instance.
+const NOTICED: Duration = Duration::from_millis(460 + 800);
+/// What is slower than this has waited for an instance that hangs.
+const A_WAIT: Duration = Duration::from_millis(700);
 
-/// A server in a process of its own, which comes back under the same address.
-struct Instance {
-    process: Process,
-    address: String,
-    metrics: SocketAddr,
-    url: String,
-}
-
-impl Instance {
-    async fn start(url: &str, address: String) -> Self {
-        let flags = [
-            "--database-url",
-            url,
-            "--listen",
-            &address,
-            "--metrics-listen",
-            "127.0.0.1:0",
-            "--tenant-header",
-            "x-claimed-tenant-id",
-            "--unmatched",
-            "tenant",
-        ];
-        let mut process = Process::serve(&flags);
-        let metrics = process.address_of("metrics").parse().unwrap();
-        until_serving(&address).await;
-        Self { process, address, metrics, url: url.to_owned() }
-    }
-
-    async fn start_again(&mut self) {
-        *self = Self::start(&self.url, self.address.clone()).await;
-    }
-
-    /// How many questions it has answered.
-    async fn answered(&self) -> f64 {
-        let metrics = Metrics::read(self.metrics).await;
-        let of_envoy = |(series, value): (&String, &f64)| {
-            series.starts_with("entitlementd_gateway_requests_total{").then_some(*value)
-        };
-        metrics.samples.iter().filter_map(of_envoy).sum()
-    }
-
-    /// Waits until it is asked, however often it was before: often enough that Envoy has forgotten
-    /// the connections that it refused.
-    async fn until_it_is_asked(&self) {
-        let wanted = self.answered().await + 100.;
-        until_so("the instance is asked", async || self.answered().await >= wanted).await;
-    }
-}
-
-/// Two instances, an Envoy that asks them, and users.
-struct World {
-    instances: [Instance; 2],
+/// Instances, an Envoy that asks them, and users.
+struct World<const COUNT: usize> {
+    instances: [Instance; COUNT],
     envoy: Shipped,
     load: Load,
     _upstream: Upstream,
     _database: Database,
 }
 
-impl World {
+impl<const COUNT: usize> World<COUNT> {
     async fn start() -> Self {
         let database = Database::postgres().await;
         for tenant in 1..=USERS {
             database.mk_subscribed(tenant, "finance", Row::default()).await;
         }
-        let addresses = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
-        let [one, other] = addresses;
-        let instances = [
-            Instance::start(&database.url, one).await,
-            Instance::start(&database.url, other).await,
-        ];
+        let instances = Instance::start_all(&database.url).await;
         let upstream = Upstream::start().await;
-        let envoy = in_front_of(&instances, upstream.port);
-        until_so("Envoy has found an instance", async || {
-            send_to(envoy.address, "GET", "/any", &[("x-tenant-id", &id(1))]).await.status == 200
-        })
-        .await;
+        let envoy = envoy_before(&instances, upstream.port).await;
         let load = Load::start(envoy.address);
         for instance in &instances {
-            instance.until_it_is_asked().await;
+            until_it_is_asked(instance).await;
         }
         load.go_on(A_WHILE).await;
         Self { instances, envoy, load, _upstream: upstream, _database: database }
     }
 
-    /// Ends the load, in which nobody may have been refused; gives how long the slowest answer took.
-    async fn end(self) -> Duration {
+    /// Ends the load, in which nobody may have been refused.
+    async fn end(self) -> Seen {
         let seen = self.load.end().await;
         let log = self.envoy.log();
         let refusals = log.lines().filter(|line| !line.contains("\"status\":200"));
         let first: Vec<_> = refusals.take(5).collect();
         assert_eq!(seen.others, Vec::<String>::new(), "{first:#?}");
-        println!("the slowest of {} requests took {:?}", seen.requests, seen.slowest);
-        seen.slowest
+        println!("{} requests, who waited: {:?}", seen.requests, seen.waits);
+        seen
     }
 }
 
-/// The shipped configuration with two addresses in the place of one.
-fn in_front_of(instances: &[Instance; 2], upstream: u16) -> Shipped {
-    let endpoint = |port: &str| {
-        format!(
-            "- endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}"
-        )
-    };
-    let ports = instances.each_ref().map(|instance| instance.address.rsplit_once(':').unwrap().1);
-    // The first stays as it is shipped, and is given its port with the others.
-    let [one, other] = ["50051", ports[1]].map(endpoint);
-    let both = format!("{one}\n        {other}");
-    Shipped::start_changed(Kind::Envoy, upstream, ports[0].parse().unwrap(), &[(&one, &both)])
+/// Waits until it is asked, however often it was before: often enough that Envoy has forgotten the
+/// connections that it refused.
+async fn until_it_is_asked(instance: &Instance) {
+    let wanted = instance.answered().await + 100.;
+    until_so("the instance is asked", async || instance.answered().await >= wanted).await;
 }
 
 /// Users who ask without a pause.
@@ -154,6 +89,8 @@ struct Load {
 struct Seen {
     requests: u64,
     slowest: Duration,
+    /// How long each user waited, and how often.
+    waits: Vec<Vec<Duration>>,
     /// Answers that were not the service's: the first of each user.
     others: Vec<String>,
 }
@@ -178,6 +115,7 @@ impl Load {
         self.users.join_all().await.into_iter().fold(Seen::default(), |mut all, one| {
             all.requests += one.requests;
             all.slowest = all.slowest.max(one.slowest);
+            all.waits.extend(one.waits);
             all.others.extend(one.others);
             all
         })
@@ -194,7 +132,7 @@ async fn user(
     let stream = TcpStream::connect(envoy).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let mut seen = Seen::default();
+    let (mut seen, mut waits) = (Seen::default(), Vec::new());
     while !ends.load(Relaxed) {
         let request = Request::get("/any")
             .header("host", "service.internal")
@@ -205,49 +143,53 @@ async fn user(
         let reply = sender.send_request(request).await.unwrap();
         let status = reply.status();
         let body = reply.into_body().collect().await.unwrap().to_bytes();
+        let after = sent.elapsed();
         seen.requests += 1;
-        seen.slowest = seen.slowest.max(sent.elapsed());
+        seen.slowest = seen.slowest.max(after);
+        if after > A_WAIT {
+            waits.push(after);
+        }
         answered.fetch_add(1, Relaxed);
         if status != 200 && seen.others.is_empty() {
-            let after = sent.elapsed();
             seen.others
                 .push(format!("{status} after {after:?}: {}", String::from_utf8_lossy(&body)));
         }
     }
+    seen.waits.push(waits);
     seen
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_instances_is_killed_again_and_again_and_nobody_is_refused() {
-    let mut world = World::start().await;
+    let mut world = World::<2>::start().await;
     for round in 0..6 {
         let instance = &mut world.instances[round % 2];
         instance.process.signal("KILL");
         world.load.go_on(A_WHILE).await;
         instance.start_again().await;
-        instance.until_it_is_asked().await;
+        until_it_is_asked(instance).await;
     }
-    let slowest = world.end().await;
-    assert!(slowest < 2 * TRY, "{slowest:?}");
+    let Seen { slowest, .. } = world.end().await;
+    assert!(slowest < 2 * NOTICED, "{slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asked_an_instance_that_hangs_is_answered_by_the_other_one() {
-    let world = World::start().await;
+    let world = World::<2>::start().await;
     let [hung, _] = &world.instances;
     hung.process.signal("STOP");
     // More than are answered as long as every other question waits for the one that hangs.
     world.load.go_on(3 * A_WHILE).await;
     hung.process.signal("CONT");
-    hung.until_it_is_asked().await;
-    let slowest = world.end().await;
-    assert!(slowest >= TRY, "nobody asked it while it hung: {slowest:?}");
-    assert!(slowest < 2 * TRY, "who was not answered asked it again: {slowest:?}");
+    until_it_is_asked(hung).await;
+    let Seen { slowest, .. } = world.end().await;
+    assert!(slowest >= A_WAIT, "nobody asked it while it hung: {slowest:?}");
+    assert!(slowest < 2 * NOTICED, "{slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_that_are_replaced_one_by_one_refuse_nobody() {
-    let mut world = World::start().await;
+    let mut world = World::<2>::start().await;
     for instance in &mut world.instances {
         instance.process.signal("TERM");
         assert_eq!(
@@ -258,8 +200,8 @@ async fn instances_that_are_replaced_one_by_one_refuse_nobody() {
         );
         world.load.go_on(A_WHILE).await;
         instance.start_again().await;
-        instance.until_it_is_asked().await;
+        until_it_is_asked(instance).await;
     }
-    let slowest = world.end().await;
-    assert!(slowest < 2 * TRY, "{slowest:?}");
+    let Seen { slowest, .. } = world.end().await;
+    assert!(slowest < 2 * NOTICED, "{slowest:?}");
 }
