@@ -13,11 +13,13 @@ use std::{
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{net::TcpStream, task::JoinSet, time::sleep};
 
 use super::instances::{Instance, envoy_before};
 use crate::harness::{
-    Database, Row, id,
+    Database, Row,
+    faults::stop,
+    id,
     mesh::{Shipped, Upstream},
     until_so,
 };
@@ -26,11 +28,18 @@ use crate::harness::{
 const USERS: u32 = 16;
 /// So many requests are answered before something happens, and again once it has.
 const A_WHILE: u64 = 500;
+/// How long users think between requests, where it matters when they ask: longer than Envoy's threads
+/// take to tell each other what one of them has noticed.
+const THINKS: Duration = Duration::from_millis(100);
+/// The same as [`A_WHILE`] of users who think.
+const THOUGHT_A_WHILE: u64 = 15 * USERS as u64;
 /// When Envoy notices that an instance hangs, as it is told: how often it sends a sign of life, at
 /// most, and how long it waits for that of the instance.
 const NOTICED: Duration = Duration::from_millis(460 + 800);
 /// What is slower than this has waited for an instance that hangs.
-const A_WAIT: Duration = Duration::from_millis(700);
+const A_WAIT: Duration = Duration::from_millis(400);
+/// Whoever waited for longer in all has waited for more than one.
+const TWICE: Duration = Duration::from_millis(1500);
 
 /// Instances, an Envoy that asks them, and users.
 struct World<const COUNT: usize> {
@@ -42,7 +51,8 @@ struct World<const COUNT: usize> {
 }
 
 impl<const COUNT: usize> World<COUNT> {
-    async fn start() -> Self {
+    /// Of users who think for so long between requests.
+    async fn start(pause: Duration) -> Self {
         let database = Database::postgres().await;
         for tenant in 1..=USERS {
             database.mk_subscribed(tenant, "finance", Row::default()).await;
@@ -50,11 +60,8 @@ impl<const COUNT: usize> World<COUNT> {
         let instances = Instance::start_all(&database.url).await;
         let upstream = Upstream::start().await;
         let envoy = envoy_before(&instances, upstream.port).await;
-        let load = Load::start(envoy.address);
-        for instance in &instances {
-            until_it_is_asked(instance).await;
-        }
-        load.go_on(A_WHILE).await;
+        let load = Load::start(envoy.address, pause);
+        load.go_on(100).await;
         Self { instances, envoy, load, _upstream: upstream, _database: database }
     }
 
@@ -95,11 +102,21 @@ struct Seen {
     others: Vec<String>,
 }
 
+impl Seen {
+    /// How long half of the users waited at most, each in all: one whom the machine held up says
+    /// nothing.
+    fn half_waited(&self) -> Duration {
+        let mut sums: Vec<_> = self.waits.iter().map(|waits| waits.iter().sum()).collect();
+        sums.sort_unstable();
+        sums[sums.len() / 2]
+    }
+}
+
 impl Load {
-    fn start(envoy: SocketAddr) -> Self {
+    fn start(envoy: SocketAddr, pause: Duration) -> Self {
         let (answered, ends) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let users = (1..=USERS)
-            .map(|tenant| user(envoy, id(tenant), Arc::clone(&answered), Arc::clone(&ends)))
+            .map(|tenant| user(envoy, id(tenant), pause, Arc::clone(&answered), Arc::clone(&ends)))
             .collect();
         Self { answered, ends, users }
     }
@@ -126,6 +143,7 @@ impl Load {
 async fn user(
     envoy: SocketAddr,
     tenant: String,
+    pause: Duration,
     answered: Arc<AtomicU64>,
     ends: Arc<AtomicBool>,
 ) -> Seen {
@@ -134,6 +152,9 @@ async fn user(
     tokio::spawn(connection);
     let (mut seen, mut waits) = (Seen::default(), Vec::new());
     while !ends.load(Relaxed) {
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
         let request = Request::get("/any")
             .header("host", "service.internal")
             .header("x-tenant-id", &tenant)
@@ -161,7 +182,7 @@ async fn user(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_instances_is_killed_again_and_again_and_nobody_is_refused() {
-    let mut world = World::<2>::start().await;
+    let mut world = World::<2>::start(Duration::ZERO).await;
     for round in 0..6 {
         let instance = &mut world.instances[round % 2];
         instance.process.signal("KILL");
@@ -174,22 +195,37 @@ async fn one_of_two_instances_is_killed_again_and_again_and_nobody_is_refused() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asked_an_instance_that_hangs_is_answered_by_the_other_one() {
-    let world = World::<2>::start().await;
+async fn who_asked_an_instance_that_hangs_is_answered_by_the_other_one_and_does_not_ask_it_again() {
+    let world = World::<2>::start(THINKS).await;
     let [hung, _] = &world.instances;
     hung.process.signal("STOP");
     // More than are answered as long as every other question waits for the one that hangs.
-    world.load.go_on(3 * A_WHILE).await;
+    world.load.go_on(THOUGHT_A_WHILE).await;
     hung.process.signal("CONT");
     until_it_is_asked(hung).await;
-    let Seen { slowest, .. } = world.end().await;
-    assert!(slowest >= A_WAIT, "nobody asked it while it hung: {slowest:?}");
-    assert!(slowest < 2 * NOTICED, "{slowest:?}");
+    let seen = world.end().await;
+    assert!(seen.slowest >= A_WAIT, "nobody asked it while it hung: {:?}", seen.slowest);
+    assert!(seen.half_waited() < TWICE, "{:?}", seen.waits);
+    assert!(seen.slowest < 2 * NOTICED, "{:?}", seen.slowest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_three_instances_that_hang_at_once_are_left_at_once() {
+    let world = World::<3>::start(THINKS).await;
+    let [one, other, _] = &world.instances;
+    // By one command: whoever waits for the one asks the other nothing, and Envoy leaves nobody whom
+    // it asks nothing.
+    stop(&[one, other].map(|hung| hung.process.child.id().to_string()));
+    world.load.go_on(THOUGHT_A_WHILE).await;
+    let seen = world.end().await;
+    // Who was passed on from the one to the other waited until that was left as well.
+    assert!(seen.slowest >= A_WAIT, "nobody asked them while they hung: {:?}", seen.slowest);
+    assert!(seen.half_waited() < TWICE, "{:?}", seen.waits);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_that_are_replaced_one_by_one_refuse_nobody() {
-    let mut world = World::<2>::start().await;
+    let mut world = World::<2>::start(Duration::ZERO).await;
     for instance in &mut world.instances {
         instance.process.signal("TERM");
         assert_eq!(
