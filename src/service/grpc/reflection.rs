@@ -74,11 +74,9 @@ impl Asking {
             question = self.questions.message() => question.transpose()?,
             () = sleep(IDLE) => return None,
         };
-        Some(
-            question
-                .map(|question| self.answer(question))
-                .map_err(|refused| super::answer::in_place_of_tonics(&refused).unwrap_or(refused)),
-        )
+        Some(question.map(|question| self.answer(question)).map_err(|refused| {
+            super::answer::in_place_of_tonics(&refused, MAX_REQUEST_BYTES).unwrap_or(refused)
+        }))
     }
 
     fn answer(&self, question: ServerReflectionRequest) -> ServerReflectionResponse {
