@@ -68,7 +68,7 @@ pub(super) struct LoadQueue {
 
 /// A load that a caller waits for.
 pub(super) struct Joined {
-    pub(super) outcome: LoadOutcome,
+    outcome: LoadOutcome,
     /// A turn must be started.
     pub(super) starts_a_turn: bool,
     /// When to wait no longer, although the load goes on.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, builder::BoolishValueParser};
+use http::HeaderName;
 
 use super::{DatabaseArgs, ListenAddress};
 
@@ -69,7 +70,7 @@ pub struct GatewayArgs {
     /// x-tenant-id. A proxy that keeps what a client says in x-NAME under another name calls it
     /// x-claimed-NAME.
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
-    pub tenant_header: String,
+    pub tenant_header: HeaderName,
     /// Where proxies that ask over HTTP (nginx, Traefik, Caddy, HAProxy) can connect: ADDRESS:PORT
     /// or unix:/PATH[?mode=0660]. They choose a dialect by the path of the question, such as
     /// /auth/traefik [default: nowhere]
@@ -82,7 +83,7 @@ pub struct GatewayArgs {
     /// is not that of --tenant-header: nginx=x-tenant-id. Repeatable; commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_TENANT_HEADER", value_name = "DIALECT=NAME", value_delimiter = ',',
           value_parser = dialects_header)]
-    pub forward_auth_tenant_header: Vec<(String, String)>,
+    pub forward_auth_tenant_header: Vec<(String, HeaderName)>,
 }
 
 /// Which responses an HTTP proxy understands, and which headers it sets.
@@ -118,14 +119,11 @@ pub enum Enforce {
     Off,
 }
 
-fn header(text: &str) -> Result<String, String> {
-    let name = text
-        .parse::<http::HeaderName>()
-        .map_err(|_| "expected a header's name, such as x-tenant-id".to_owned())?;
-    Ok(name.as_str().to_owned())
+fn header(text: &str) -> Result<HeaderName, String> {
+    text.parse().map_err(|_| "expected a header's name, such as x-tenant-id".to_owned())
 }
 
-fn dialects_header(text: &str) -> Result<(String, String), String> {
+fn dialects_header(text: &str) -> Result<(String, HeaderName), String> {
     let (dialect, name) =
         text.split_once('=').ok_or("expected DIALECT=NAME, such as nginx=x-tenant-id")?;
     Ok((dialect.to_owned(), header(name)?))

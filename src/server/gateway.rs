@@ -97,7 +97,7 @@ fn gateway(
         unmatched,
         require_verified: args.require_verified_tenant,
         enforce: args.enforce == Enforce::On,
-        tenant_header: args.tenant_header.clone(),
+        tenant_header: args.tenant_header.as_str().to_owned(),
     };
     let routes = LiveRoutes::new(rules, prefix(&args.routes.words)?, reading);
     Ok(Gateway { routes, settings, unmapped: UnmappedPaths::default() })

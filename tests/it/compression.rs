@@ -39,11 +39,11 @@ use crate::{
 
 const CHECK: &str = "/entitlement.v1.EntitlementService/CheckModule";
 const LIST: &str = "/entitlement.v1.EntitlementService/ListTenantIds";
-/// Every method of these takes at most 64 KiB, 256 KiB and 256 KiB.
-const METHODS: [&str; 3] = [
-    CHECK,
-    "/entitlement.v1.UsageService/ReserveUsage",
-    "/envoy.service.auth.v3.Authorization/Check",
+/// Methods, and how large their requests may be.
+const METHODS: [(&str, usize); 3] = [
+    (CHECK, 64 << 10),
+    ("/entitlement.v1.UsageService/ReserveUsage", 256 << 10),
+    ("/envoy.service.auth.v3.Authorization/Check", 256 << 10),
 ];
 const SENDS_GZIP: [(&str, &str); 1] = [("grpc-encoding", "gzip")];
 const TAKES_GZIP: [(&str, &str); 1] = [("grpc-accept-encoding", "identity,deflate,gzip")];
@@ -142,13 +142,26 @@ async fn a_bomb_is_refused_before_it_is_inflated_whole() {
     let sum = bomb.len() - 8;
     bomb[sum] ^= 1;
     assert!(bomb.len() < 8 << 10, "{} bytes", bomb.len());
-    for path in METHODS {
+    for (path, _) in METHODS {
         let body = framed(true, &bomb);
         let refused = raw::call(&server.running.address, path, &SENDS_GZIP, body).await;
         let told = (refused.grpc_status, &*refused.reason);
         assert_eq!(told, (Code::ResourceExhausted, "MALFORMED_REQUEST"), "{path}");
     }
     assert!(server.check(1, "finance").await.allowed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_too_much_is_told_how_much_this_method_takes() {
+    let server = start().await;
+    for (path, most) in METHODS {
+        let body = framed(false, &vec![0; most + 1]);
+        let refused = raw::call(&server.running.address, path, &[], body).await;
+        let told = (refused.grpc_status, &*refused.reason);
+        assert_eq!(told, (Code::InvalidArgument, "MALFORMED_REQUEST"), "{path}");
+        let bound = format!("larger than {most} bytes");
+        assert!(refused.message.ends_with(&bound), "{path}: {}", refused.message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +177,7 @@ async fn what_cannot_be_decompressed_is_refused_with_what_can() {
         let told = (refused.grpc_status, &*refused.reason);
         assert_eq!(told, (Code::InvalidArgument, "MALFORMED_REQUEST"));
     }
-    for path in METHODS {
+    for (path, _) in METHODS {
         let headers = [("grpc-encoding", "snappy")];
         let body = framed(true, &message);
         let refused = raw::call(&server.running.address, path, &headers, body).await;

@@ -9,7 +9,9 @@ mod features;
 mod followed;
 mod forward_auth;
 mod hang_ups;
+mod instances;
 mod judgement;
+mod lost_instances;
 mod methods;
 mod outage;
 mod records;
@@ -17,8 +19,8 @@ mod routes_command;
 mod routes_import;
 mod shadow;
 mod sidecar;
+mod slow_database;
 mod trusted;
-mod two_instances;
 
 use std::{io::Write, net::SocketAddr};
 

@@ -2361,7 +2361,9 @@ pub enum ErrorReason {
     /// names each. Correct the request; trying again does not help.
     InvalidField = 1,
     /// INVALID_ARGUMENT: the message cannot be parsed as this request, or is
-    /// larger than 64 KiB.
+    /// larger than it may be: 64 KiB, or 256 KiB in UsageService.
+    /// RESOURCE_EXHAUSTED: a compressed one is larger than that once it is
+    /// decompressed.
     MalformedRequest = 2,
     /// UNAUTHENTICATED: the bearer token is malformed, expired, not yet valid,
     /// signed by an unknown key, or names a tenant that its issuer may not name.

@@ -43,8 +43,8 @@ pub(super) struct Waiting {
 }
 
 impl QueueState {
-    /// Joins the load of this tenant, if there is one, and says when it was asked for first. It comes forward where a caller joins one
-    /// that no caller waited for.
+    /// Joins the load of this tenant, if there is one, and says when it was asked for first. It comes
+    /// forward where a caller joins one that no caller waited for.
     pub(super) fn join(
         &mut self,
         key: &TenantKey,

@@ -1,6 +1,6 @@
 //! The listener for proxies that ask over HTTP: off unless requested.
 
-use http::{HeaderName, Request};
+use http::Request;
 use hyper::body::Incoming;
 
 use crate::{
@@ -47,19 +47,17 @@ pub(crate) async fn bind(
 
 fn settings(args: &InstanceArgs) -> Result<ForwardAuthSettings, UnusableSetting> {
     let gateway = &args.gateway;
-    let usual = header("--tenant-header", &gateway.tenant_header)?;
-    let mut tenant_headers = vec![usual; Dialect::ALL.len()];
+    let mut tenant_headers = vec![gateway.tenant_header.clone(); Dialect::ALL.len()];
     for (dialect, name) in &gateway.forward_auth_tenant_header {
-        let flag = "--forward-auth-tenant-header";
         let found = Dialect::ALL.iter().find(|known| known.word() == dialect);
         let found = found.ok_or_else(|| {
             let known: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.word()).collect();
             UnusableSetting::new(
-                flag,
+                "--forward-auth-tenant-header",
                 format!("names {dialect:?}: the dialects are {}", known.join(", ")),
             )
         })?;
-        tenant_headers[found.number()] = header(flag, name)?;
+        tenant_headers[found.number()] = name.clone();
     }
     let dialect = match gateway.forward_auth_codes {
         ForwardAuthCodesKind::Full => Dialect::Forwarded,
@@ -70,9 +68,4 @@ fn settings(args: &InstanceArgs) -> Result<ForwardAuthSettings, UnusableSetting>
         tenant_headers,
         request_timeout: args.limit.request_timeout.std(),
     })
-}
-
-fn header(flag: &'static str, name: &str) -> Result<HeaderName, UnusableSetting> {
-    name.parse()
-        .map_err(|_| UnusableSetting::new(flag, format!("is {name:?}, which is no header's name")))
 }

@@ -18,6 +18,7 @@ use tonic::{Code, Status, body::Body};
 
 use super::{
     failures::{Failures, Others},
+    methods::max_request_bytes,
     status,
 };
 use crate::{
@@ -121,8 +122,8 @@ impl Answer {
     /// itself, the status becomes one of ours.
     fn explain_failure(&self, response: &mut Response<Body>) {
         let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
-        if self.method.is_some()
-            && let Some(ours) = in_place_of_tonics(&failure)
+        if let Some(method) = self.method
+            && let Some(ours) = in_place_of_tonics(&failure, max_request_bytes(method))
         {
             failure = ours;
             *response = failure.clone().into_http();
@@ -197,11 +198,11 @@ impl Answer {
 }
 
 /// Our own status, where tonic refused the message itself: too large, or not protobuf, or more than
-/// is accepted once it is decompressed. Our own statuses carry details.
-pub(super) fn in_place_of_tonics(failure: &Status) -> Option<Status> {
+/// is accepted once it is decompressed. It may have so many bytes. Our own statuses carry details.
+pub(super) fn in_place_of_tonics(failure: &Status, max_bytes: usize) -> Option<Status> {
     match failure.code() {
         _ if !failure.details().is_empty() => None,
-        Code::OutOfRange | Code::Internal => Some(status::malformed_request()),
+        Code::OutOfRange | Code::Internal => Some(status::malformed_request(max_bytes)),
         Code::ResourceExhausted => Some(status::inflated_too_much()),
         _ => None,
     }

@@ -9,11 +9,10 @@ use tower_service::Service;
 use super::{
     compression::ENCODING,
     front::{Answering, Limit, Services},
-    methods::{Home, home, may_be_large},
+    methods::{Home, home, max_request_bytes_of, may_be_large},
     status,
 };
 use crate::{
-    domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_USAGE_REQUEST_BYTES},
     proto::{
         Method,
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
@@ -58,16 +57,16 @@ impl DataServices {
     pub(crate) fn new(api: Api) -> Self {
         let authorization = AuthorizationServer::new(api.clone())
             .accept_compressed(ENCODING)
-            .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES);
+            .max_decoding_message_size(max_request_bytes_of(CallerService::ExtAuthz));
         let usage = UsageServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
-            .max_decoding_message_size(MAX_USAGE_REQUEST_BYTES);
+            .max_decoding_message_size(max_request_bytes_of(CallerService::Usage));
         let entitlement = EntitlementServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
+            .max_decoding_message_size(max_request_bytes_of(CallerService::Entitlement));
         let replication = ReplicationServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
+            .max_decoding_message_size(max_request_bytes_of(CallerService::Replication));
         let large = Large {
             entitlement: entitlement.clone().send_compressed(ENCODING),
             usage: usage.clone().send_compressed(ENCODING),

@@ -1,7 +1,12 @@
 //! Where each method is answered, and for whom.
 
 use super::front::Limit;
-use crate::{proto::Method, security::callers::CallerService, service::admin::SETUP_TIMEOUT};
+use crate::{
+    domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_USAGE_REQUEST_BYTES},
+    proto::Method,
+    security::callers::CallerService,
+    service::admin::SETUP_TIMEOUT,
+};
 
 /// The listener that answers a method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +74,25 @@ pub(super) fn home(method: Method) -> Home {
         // These methods make or drop a schema.
         Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
             Home::Admin(Limit::LongRequest(SETUP_TIMEOUT))
+        }
+    }
+}
+
+/// How large a request of a method may be, in bytes.
+pub(super) fn max_request_bytes(method: Method) -> usize {
+    match home(method) {
+        Home::Data(service) => max_request_bytes_of(service),
+        Home::Admin(_) => MAX_REQUEST_BYTES,
+    }
+}
+
+/// The same for all methods of a service.
+pub(super) fn max_request_bytes_of(service: CallerService) -> usize {
+    match service {
+        CallerService::ExtAuthz => MAX_AUTHZ_REQUEST_BYTES,
+        CallerService::Usage | CallerService::UsageCorrections => MAX_USAGE_REQUEST_BYTES,
+        CallerService::Entitlement | CallerService::ForwardAuth | CallerService::Replication => {
+            MAX_REQUEST_BYTES
         }
     }
 }

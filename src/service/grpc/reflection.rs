@@ -74,11 +74,9 @@ impl Asking {
             question = self.questions.message() => question.transpose()?,
             () = sleep(IDLE) => return None,
         };
-        Some(
-            question
-                .map(|question| self.answer(question))
-                .map_err(|refused| super::answer::in_place_of_tonics(&refused).unwrap_or(refused)),
-        )
+        Some(question.map(|question| self.answer(question)).map_err(|refused| {
+            super::answer::in_place_of_tonics(&refused, MAX_REQUEST_BYTES).unwrap_or(refused)
+        }))
     }
 
     fn answer(&self, question: ServerReflectionRequest) -> ServerReflectionResponse {
@@ -96,5 +94,42 @@ impl Asking {
                 })
             })),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::StreamExt;
+    use http_body_util::StreamBody;
+    use hyper::body::{Bytes, Frame};
+    use tokio::time::{Instant, timeout};
+    use tonic::codec::Codec;
+    use tonic_prost::ProstCodec;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_nothing_was_asked_for_as_long_as_it_may_be_silent() {
+        let almost = IDLE * 9 / 10;
+        let question = stream::once(async move {
+            sleep(almost).await;
+            // A question of no bytes.
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 5])))
+        });
+        let body = StreamBody::new(Box::pin(question.chain(stream::pending())));
+        let decoder = ProstCodec::<(), ServerReflectionRequest>::default().decoder();
+        let mut asking = Asking {
+            index: Arc::new(Index::new(&[], &[]).unwrap()),
+            ending: None,
+            questions: Streaming::new_request(decoder, body, None, None),
+        };
+        let start = Instant::now();
+        assert!(asking.next().await.is_some_and(|answer| answer.is_ok()));
+        assert_eq!(start.elapsed(), almost);
+        let end = timeout(2 * IDLE, asking.next()).await;
+        assert!(end.is_ok_and(|answer| answer.is_none()));
+        assert_eq!(start.elapsed(), almost + IDLE);
     }
 }

@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     cache::LoadError,
-    domain::{Reason, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    domain::{Reason, resolve::Unresolved},
     observability::log_limiter::{LogLimiter, log_limited},
     proto::v1::ErrorReason,
     security::token::InvalidToken,
@@ -55,11 +55,10 @@ pub(in crate::service) fn no_http_request() -> Status {
     invalid_fields(vec![FieldViolation::new("attributes.request.http", "must be given")])
 }
 
-/// What tonic could not read as the request's message.
-pub(in crate::service) fn malformed_request() -> Status {
-    let message = format!(
-        "the message is not readable as this request, or larger than {MAX_REQUEST_BYTES} bytes"
-    );
+/// What tonic could not read as the request's message, which may have so many bytes.
+pub(in crate::service) fn malformed_request(max_bytes: usize) -> Status {
+    let message =
+        format!("the message is not readable as this request, or larger than {max_bytes} bytes");
     status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
 }
 

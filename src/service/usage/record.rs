@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use crate::{
     domain::{
         Catalogue, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey, UsedAt,
@@ -21,7 +23,6 @@ use crate::{
     store::{MessageId, Recording, UsageOp, UsageOutcome, UsageRequest},
     usage::UsageError,
 };
-use chrono::{DateTime, TimeDelta, Utc};
 
 /// How far ahead of the server's clock a caller's may be.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);

@@ -13,6 +13,7 @@ use super::server::check_request;
 /// How a call ended.
 pub struct Answer {
     pub grpc_status: Code,
+    pub message: String,
     /// The word of the ErrorInfo, if there is one.
     pub reason: String,
     pub headers: HeaderMap,
@@ -72,5 +73,6 @@ pub async fn call(
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
     let body = body.to_bytes().to_vec();
-    Answer { grpc_status: status.code(), reason, headers: parts.headers, body }
+    let message = status.message().to_owned();
+    Answer { grpc_status: status.code(), message, reason, headers: parts.headers, body }
 }

@@ -1,6 +1,10 @@
 //! What proxies make of an authorizer that is away, and of one whose database is.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Parser;
 use entitlementd::config::{Cli, Command};
@@ -162,15 +166,22 @@ on_both_proxies! {
     }
 }
 
-#[test]
-fn every_shipped_proxy_waits_longer_than_the_server_may_wait_for_its_database() {
+/// How long the server may wait for its database, unless it is told otherwise.
+fn may_take() -> Duration {
     let Command::Serve(args) = Cli::try_parse_from(["entitlementd", "serve"]).unwrap().command
     else {
         panic!("not serve");
     };
-    let pool = &args.pool;
-    let may_take = pool.database_acquire_timeout.std() + pool.database_statement_timeout.std();
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    args.pool.database_acquire_timeout.std() + args.pool.database_statement_timeout.std()
+}
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+}
+
+#[test]
+fn every_shipped_proxy_waits_longer_than_the_server_may_wait_for_its_database() {
+    let (may_take, deploy) = (may_take(), deploy());
     // Where each file says how long the answer to a question may take, in seconds.
     for (file, before, count) in [
         ("envoy/envoy.yaml", "\n                timeout: ", 1),
@@ -195,4 +206,49 @@ fn every_shipped_proxy_waits_longer_than_the_server_may_wait_for_its_database() 
             "{file}: {spans:?}"
         );
     }
+}
+
+/// Files in a folder, at any depth.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.map(|path| if path.is_dir() { files_in(&path) } else { vec![path] });
+    files.flatten().collect()
+}
+
+#[test]
+fn what_is_shipped_gives_up_no_try_that_the_server_may_still_answer() {
+    let (may_take, deploy) = (may_take().as_secs_f64(), deploy());
+    // As Envoy and Istio write it down that a question is asked again.
+    let is_asked_again = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        ["retry_policy", "retryPolicy", "perTry", "per_try", "retries:"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    let mut files: Vec<_> = files_in(&deploy).into_iter().filter(is_asked_again).collect();
+    files.sort();
+    assert_eq!(
+        files,
+        ["envoy/envoy.yaml", "kubernetes/sidecar/envoy.yaml"].map(|it| deploy.join(it))
+    );
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let (timeout, one_try) =
+            (seconds(&text, "\n                timeout: "), seconds(&text, "max_interval: "));
+        assert!(one_try >= may_take, "{file:?}: a try ends after {one_try} s");
+        // Where the first instance hangs, another one has as long as it may need. Envoy asks for a
+        // sign of life up to 15 % later than it is told.
+        let (_, alive) = text.split_once("connection_keepalive: ").unwrap();
+        let noticed = seconds(alive, "interval: ") * 1.15 + seconds(alive, "timeout: ");
+        assert!(
+            timeout > noticed + may_take,
+            "{file:?}: {noticed} s of {timeout} s until it is noticed"
+        );
+    }
+}
+
+/// How long it says after this word first.
+fn seconds(text: &str, word: &str) -> f64 {
+    let (_, rest) = text.split_once(word).unwrap_or_else(|| panic!("no {word:?}"));
+    rest.split('s').next().unwrap().parse().unwrap_or_else(|_| panic!("after {word:?}: {rest}"))
 }

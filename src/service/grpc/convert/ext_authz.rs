@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use self::read::Attributes;
 use crate::{
-    domain::{ModuleCode, TenantId},
+    domain::{ModuleCode, TenantId, limits::MAX_AUTHZ_REQUEST_BYTES},
     proto::envoy::{
         CheckRequest, CheckResponse,
         config::core::v3::{HeaderValue, HeaderValueOption},
@@ -34,7 +34,7 @@ pub(in crate::service) fn proxy_attributes<'a>(
     tenant_header: &str,
 ) -> Result<ProxyAttributes<'a>, Status> {
     let read = Attributes::read(&request.attributes, tenant_header);
-    let attributes = read.map_err(|_| status::malformed_request())?;
+    let attributes = read.map_err(|_| status::malformed_request(MAX_AUTHZ_REQUEST_BYTES))?;
     if attributes.is_http {
         Ok(ProxyAttributes(attributes))
     } else {
