@@ -431,8 +431,8 @@ impl Fleet {
         let commits = Arc::<Mutex<Vec<Commit>>>::default();
         let opened = Arc::<AtomicUsize>::default();
         for number in 0..followers {
-            let (commits, opened) = (Arc::clone(&commits), Arc::clone(&opened));
-            tokio::spawn(async move { follow(port, &commits, &opened).await });
+            let (theirs, begun) = (Arc::clone(&commits), Arc::clone(&opened));
+            tokio::spawn(async move { follow(port, &theirs, &begun).await });
             if number % 50 == 49 {
                 while opened.load(Ordering::Relaxed) + 50 < number {
                     tokio::time::sleep(Duration::from_millis(1)).await;

@@ -4,7 +4,7 @@ mod connect;
 mod origin;
 mod replies;
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
@@ -60,7 +60,7 @@ impl Upstream {
 
 /// Did the connection fail, rather than the upstream?
 fn is_of_the_connection(status: &Status) -> bool {
-    std::error::Error::source(status).is_some_and(|error| error.is::<tonic::transport::Error>())
+    status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
 }
 
 fn failed(problem: impl AsRef<str>) -> StoreError {
