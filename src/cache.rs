@@ -181,6 +181,13 @@ impl<L: LoadTenant> Cache<L> {
         (self.feed() != FeedState::Live).then_some(self.0.settings.ttl)
     }
 
+    /// Until when what was read then may be served although the database cannot be asked: for
+    /// `--max-stale` from when that last vouched for it.
+    pub fn bearable_until(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
+        let max_stale = self.settings().max_stale;
+        self.0.vouched_for(as_of).checked_add_signed(max_stale).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// What it has done.
     pub fn tally(&self) -> &Tally {
         &self.0.tally

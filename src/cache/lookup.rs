@@ -133,10 +133,14 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Did the database vouch recently enough for what was read then?
     fn is_bearable(&self, as_of: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let vouched = match self.trust.trusted().feed {
+        is_within(self.settings.max_stale, self.vouched_for(as_of), now)
+    }
+
+    /// When the database last vouched for what was read then.
+    pub(super) fn vouched_for(&self, as_of: DateTime<Utc>) -> DateTime<Utc> {
+        match self.trust.trusted().feed {
             FeedState::Suspect => self.trust.last_proof().unwrap_or(as_of).max(as_of),
             FeedState::Live | FeedState::Off => as_of,
-        };
-        is_within(self.settings.max_stale, vouched, now)
+        }
     }
 }
