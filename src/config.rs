@@ -9,6 +9,7 @@ mod database_url;
 mod decision_log;
 mod feature;
 mod given;
+mod lease;
 mod listen;
 mod redact;
 mod routes;
@@ -46,6 +47,7 @@ pub use self::{
         PlanLimitArgs, PlanSwitch,
     },
     given::{Given, Source, command},
+    lease::{LeaseArgs, LeaseKeyArgs, LeaseKeyCommand, LeaseKeyFileArgs, NamedLeaseKeyArgs},
     listen::{ListenAddress, UnixAddress},
     redact::without_passwords,
     routes::{
@@ -112,6 +114,8 @@ pub enum Command {
     Routes(RoutesCommandArgs),
     /// Administrators' tokens.
     Token(TokenArgs),
+    /// The keys that sign leases, for places without a connection.
+    LeaseKey(LeaseKeyArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write a manual page for each command.

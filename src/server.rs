@@ -5,6 +5,7 @@ pub(crate) mod database;
 mod endpoints;
 mod followed;
 pub(crate) mod gateway;
+mod lease_keys;
 mod net;
 mod security;
 mod supervise;
@@ -24,6 +25,7 @@ use self::{
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
     followed::{Followed, Sources},
+    lease_keys::LeaseKeysFile,
     security::Security,
     supervise::{Endpoints, Server},
 };
@@ -103,10 +105,14 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let keys = key_files::open_all(&args.tenant, &mut tokens)?;
     let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
     let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
-    let api = wiring::api(&args, store, clock, Handle::current(), callers, tokens, gateway)?;
+    let lease_keys = LeaseKeysFile::open(&args.lease, args.metrics_listen)?;
+    let leases = lease_keys.as_ref().map(LeaseKeysFile::issuer);
+    let parts = wiring::Parts { store, callers, tokens, gateway, leases };
+    let api = wiring::api(&args, parts, clock, Handle::current())?;
     let reload = Reload::default();
     let (callers, template) = (callers_file, args.admin.tenant_template.clone());
-    let followed = Followed { addresses, tls, callers, keys, fetchers, routes, template };
+    let followed =
+        Followed { addresses, tls, callers, keys, lease_keys, fetchers, routes, template };
     let mut sources = followed.by(&api, opening, &reload);
 
     let health = HealthReporter::default();

@@ -19,6 +19,7 @@ mod metrics;
 mod peer;
 mod request_id;
 mod resolve;
+mod signed_lease;
 mod stream_places;
 mod tenants;
 mod trace;
@@ -46,7 +47,7 @@ use crate::{
     clock::Clock,
     domain::{BaseDomains, LimitEnforcement},
     observability::decision_log::DecisionLog,
-    security::token::Tokens,
+    security::{lease_keys::LeaseIssuer, token::Tokens},
     store::Store,
     usage::Usage,
 };
@@ -72,8 +73,10 @@ pub(crate) struct Api {
     pub zone: Tz,
     /// How far back what was used is accepted.
     pub accept_late: TimeDelta,
-    /// May anybody count, where callers are not known?
+    /// May anybody count, or have leases signed, where callers are not known?
     pub is_usage_open: bool,
+    /// What signs leases; `None`: none are issued.
+    pub lease_issuer: Option<Arc<LeaseIssuer>>,
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.

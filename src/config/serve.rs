@@ -8,7 +8,7 @@ use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     AdditionsArgs, AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given,
-    ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
+    LeaseArgs, ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
     value::{
         IssuerTenant, JwksUrl, NightlyLevel, accept_late, nightly_level, positive, socket_address,
         time_of_day, time_zone,
@@ -49,7 +49,7 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:50051"
     )]
     pub listen: ListenAddress,
-    /// Where /metrics, /livez and /readyz are served, over HTTP: ADDRESS:PORT (port 0 takes a free
+    /// Where /metrics, /livez and /readyz are served, and the public keys of leases, over HTTP: ADDRESS:PORT (port 0 takes a free
     /// one) [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", help_heading = "Server", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
@@ -62,6 +62,9 @@ pub struct ServeArgs {
     /// How proxies that ask about HTTP requests are answered.
     #[command(flatten, next_help_heading = "Proxies and routes")]
     pub gateway: GatewayArgs,
+    /// How leases are signed.
+    #[command(flatten, next_help_heading = "Signed leases")]
+    pub lease: LeaseArgs,
     /// The settings of traces.
     #[command(flatten, next_help_heading = "Traces")]
     pub trace: TraceArgs,

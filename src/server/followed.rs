@@ -17,6 +17,7 @@ use super::{
     },
     database::Opening,
     gateway::RoutesFile,
+    lease_keys::LeaseKeysFile,
     security::{TlsFiles, follow_callers},
     template,
 };
@@ -31,6 +32,7 @@ pub(super) struct Followed {
     pub(super) tls: Option<TlsFiles>,
     pub(super) callers: Option<ReloadedFiles<Callers>>,
     pub(super) keys: Vec<KeyFile>,
+    pub(super) lease_keys: Option<LeaseKeysFile>,
     pub(super) fetchers: Fetchers,
     pub(super) routes: Option<RoutesFile>,
     pub(super) template: Option<PathBuf>,
@@ -39,13 +41,14 @@ pub(super) struct Followed {
 impl Followed {
     /// Reads them again and again, whenever that is due or asked for.
     pub(super) fn by(self, api: &Api, opening: Opening, reload: &Reload) -> Sources {
-        let Self { addresses, tls, callers, keys, fetchers, routes, template } = self;
+        let Self { addresses, tls, callers, keys, lease_keys, fetchers, routes, template } = self;
         let heard = || reload.heard();
         let mut all = Sources::new();
         all.extend(addresses.follow(opening, api, reload));
         all.extend(tls.map(|files| files.follow(heard()).boxed()));
         all.extend(callers.map(|file| follow_callers(file, heard(), api.callers.clone()).boxed()));
         all.extend(keys.into_iter().map(|file| file.follow(heard()).boxed()));
+        all.extend(lease_keys.map(|file| file.follow(heard()).boxed()));
         all.extend(fetchers.follow(reload));
         let gateway = api.gateway.clone();
         all.extend(routes.map(|file| file.follow(heard(), gateway).boxed()));

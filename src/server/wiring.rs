@@ -17,7 +17,10 @@ use crate::{
         decision_log::{DecisionLog, LogTarget},
         trace_sampling::TraceSampler,
     },
-    security::token::{TokenRules, Tokens},
+    security::{
+        lease_keys::LeaseIssuer,
+        token::{TokenRules, Tokens},
+    },
     service::{Api, CallerGate, MaxAges, StreamPlaces, Tracer, gateway::Gateway},
     store::{ChangeLog, LoadShares, Store},
     usage::Usage,
@@ -29,16 +32,24 @@ const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Streams that record usage at a time, at most; half of them of one caller.
 const MAX_RECORDERS: usize = 256;
 
+/// What was opened already.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) callers: CallerGate,
+    pub(crate) tokens: Tokens,
+    pub(crate) gateway: Gateway,
+    /// `None`: no leases are signed.
+    pub(crate) leases: Option<Arc<LeaseIssuer>>,
+}
+
 /// Assembles everything that an answer is made from. `runtime` is where loads run.
 pub(crate) fn api(
     args: &ServeArgs,
-    store: Store,
+    parts: Parts,
     clock: Clock,
     runtime: Handle,
-    callers: CallerGate,
-    tokens: Tokens,
-    gateway: Gateway,
 ) -> Result<Api, UnusableSetting> {
+    let Parts { store, callers, tokens, gateway, leases } = parts;
     let store = Arc::new(store);
     let LoadShares { at_once, past_the_cache } = store.load_shares();
     let settings = CacheSettings {
@@ -71,6 +82,7 @@ pub(crate) fn api(
         zone: args.time_zone,
         accept_late: args.usage_accept_late.delta(),
         is_usage_open: args.security.callers_file.is_some() || args.listen.is_near(),
+        lease_issuer: leases,
         callers,
         watchers: StreamPlaces::new(args.limit.max_watchers as usize),
         recorders: StreamPlaces::new(MAX_RECORDERS),

@@ -20,6 +20,7 @@ pub(crate) mod health;
 mod limited;
 mod methods;
 pub(crate) mod reflection;
+mod signed_lease;
 pub(super) mod status;
 mod unknown;
 mod usage;

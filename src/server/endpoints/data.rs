@@ -1,4 +1,5 @@
-//! The data listener: EntitlementService, UsageService and ext_authz, health and reflection.
+//! The data listener: EntitlementService, UsageService, LeaseService and ext_authz, health and
+//! reflection.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tonic::service::Routes;
 use super::reflection;
 use crate::{
     config::{Insecure, ServeArgs},
-    proto::v1::{entitlement_service_server, usage_service_server},
+    proto::v1::{entitlement_service_server, lease_service_server, usage_service_server},
     server::{
         ServeError,
         net::listener::{Endpoint, Listener},
@@ -35,7 +36,11 @@ pub(crate) async fn bind(
         request_timeout: args.limit.request_timeout.std(),
         tells_ids: api.decision_log.is_some(),
     };
-    let names = [entitlement_service_server::SERVICE_NAME, usage_service_server::SERVICE_NAME];
+    let names = [
+        entitlement_service_server::SERVICE_NAME,
+        lease_service_server::SERVICE_NAME,
+        usage_service_server::SERVICE_NAME,
+    ];
     let others = reflection::add(Routes::new(health.service(args.limit.max_connections)), &names)?;
     let services = DataServices::new(api.clone());
     let answers =

@@ -1,4 +1,5 @@
-//! The services of the data listener: EntitlementService, UsageService, and Envoy's Authorization.
+//! The services of the data listener: EntitlementService, UsageService, LeaseService, and Envoy's
+//! Authorization.
 
 use http::Request;
 use hyper::body::Incoming;
@@ -18,7 +19,7 @@ use crate::{
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
         v1::{
             entitlement_service_server::EntitlementServiceServer,
-            usage_service_server::UsageServiceServer,
+            lease_service_server::LeaseServiceServer, usage_service_server::UsageServiceServer,
         },
     },
     security::callers::CallerService,
@@ -46,6 +47,7 @@ pub(crate) struct DataServices {
 struct Large {
     entitlement: EntitlementServiceServer<Api>,
     usage: UsageServiceServer<Api>,
+    leases: LeaseServiceServer<Api>,
 }
 
 impl DataServices {
@@ -60,9 +62,13 @@ impl DataServices {
         let entitlement = EntitlementServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
             .max_decoding_message_size(MAX_REQUEST_BYTES);
+        let leases = LeaseServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
         let large = Large {
             entitlement: entitlement.clone().send_compressed(ENCODING),
             usage: usage.clone().send_compressed(ENCODING),
+            leases: leases.send_compressed(ENCODING),
         };
         Self { api, entitlement, authorization, usage, large }
     }
@@ -94,7 +100,9 @@ impl Services for DataServices {
             request.extensions_mut().insert(ending.clone());
         }
         let service = service(method);
-        if service == Some(CallerService::Usage) && !self.api.is_usage_open {
+        // What they give cannot be taken back.
+        let is_guarded = matches!(service, Some(CallerService::Usage | CallerService::Leases));
+        if is_guarded && !self.api.is_usage_open {
             let refused = NotAdmitted::NotAllowed(Scope::Service);
             return Err(status::not_admitted(self.api.counted(refused)));
         }
@@ -114,6 +122,7 @@ impl Services for DataServices {
             (Some(CallerService::ExtAuthz), _) => self.authorization.clone().call(request),
             (Some(CallerService::Usage), false) => self.usage.clone().call(request),
             (Some(CallerService::Usage), true) => self.large.usage.clone().call(request),
+            (Some(CallerService::Leases), _) => self.large.leases.clone().call(request),
             (_, false) => self.entitlement.clone().call(request),
             (_, true) => self.large.entitlement.clone().call(request),
         }

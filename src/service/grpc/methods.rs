@@ -35,6 +35,7 @@ pub(super) fn home(method: Method) -> Home {
         | Method::SettleUsageLease
         | Method::RecordUsage
         | Method::QueryUsage => Home::Data(CallerService::Usage),
+        Method::IssueLease => Home::Data(CallerService::Leases),
         Method::Check => Home::Data(CallerService::ExtAuthz),
         Method::ListModules
         | Method::ListPlans
@@ -84,5 +85,6 @@ pub(super) fn may_be_large(method: Method) -> bool {
             | Method::ListTenantIds
             | Method::ReconcileUsage
             | Method::QueryUsage
+            | Method::IssueLease
     )
 }
