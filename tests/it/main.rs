@@ -74,6 +74,7 @@ mod replicas;
 mod resolve;
 mod restore;
 mod rights;
+mod signed_leases;
 mod tenant_command;
 mod tenants;
 mod tls;

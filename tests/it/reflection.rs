@@ -130,18 +130,22 @@ async fn each_listener_lists_what_it_answers() {
     for (listener, listed) in [
         (
             admin.server.running.address.clone(),
-            ["entitlement.v1.EntitlementService", "entitlement.v1.UsageService"],
+            &[
+                "entitlement.v1.EntitlementService",
+                "entitlement.v1.LeaseService",
+                "entitlement.v1.UsageService",
+            ][..],
         ),
         (
             admin::address(&admin.server),
-            ["entitlement.v1.TenantAdminService", "entitlement.v1.FeatureAdminService"],
+            &["entitlement.v1.TenantAdminService", "entitlement.v1.FeatureAdminService"],
         ),
     ] {
         let mut client = ServerReflectionClient::new(connect(&listener).await);
         let asked = question(Some(Asked::ListServices(String::new())));
         let answers = client.server_reflection_info(stream::iter([asked])).await.unwrap();
         let answer = answers.into_inner().message().await.unwrap().unwrap();
-        let expected = [&["grpc.health.v1.Health"], &listed[..]].concat();
+        let expected = [&["grpc.health.v1.Health"], listed].concat();
         assert_eq!(outcome(&answer).unwrap(), expected);
     }
 }
