@@ -196,6 +196,13 @@ impl<L: LoadTenant> Cache<L> {
         (self.feed() != FeedState::Live).then_some(self.0.settings.ttl)
     }
 
+    /// Until when what was so then may be served although the database cannot be asked: for
+    /// `--max-stale`.
+    pub fn bearable_until(&self, was_so_at: DateTime<Utc>) -> DateTime<Utc> {
+        let max_stale = self.settings().max_stale;
+        was_so_at.checked_add_signed(max_stale).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// What it has done.
     pub fn tally(&self) -> &Tally {
         &self.0.tally

@@ -3,6 +3,7 @@
 mod catalogue;
 mod check;
 mod feature;
+mod lease_key;
 mod limit;
 mod manual;
 mod migrate;
@@ -120,6 +121,7 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
         Command::Usage(args) => runtime.block_on(usage::run(args.command)),
         Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
+        Command::LeaseKey(args) => lease_key::run(args),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(&args),
     }

@@ -11,6 +11,7 @@ mod edge;
 mod feature;
 mod given;
 mod instance;
+mod lease;
 mod listen;
 mod redact;
 mod routes;
@@ -50,6 +51,7 @@ pub use self::{
     },
     given::{Given, Source, command},
     instance::{CacheArgs, InstanceArgs, LimitArgs, TenantArgs},
+    lease::{LeaseArgs, LeaseKeyArgs, LeaseKeyCommand, LeaseKeyFileArgs, NamedLeaseKeyArgs},
     listen::{ListenAddress, UnixAddress},
     redact::without_passwords,
     routes::{
@@ -119,6 +121,8 @@ pub enum Command {
     Routes(RoutesCommandArgs),
     /// Administrators' tokens.
     Token(TokenArgs),
+    /// The keys that sign leases, for places without a connection.
+    LeaseKey(LeaseKeyArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write a manual page for each command.

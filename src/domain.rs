@@ -27,6 +27,7 @@ pub mod offer;
 pub mod resolve;
 pub mod role;
 pub mod setting;
+pub mod signed_lease;
 pub mod subdomain;
 pub mod subscription;
 pub mod template;
@@ -65,6 +66,7 @@ pub use mutation::{
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use role::Role;
 pub use setting::{Setting, ValueType};
+pub use signed_lease::LeaseTerm;
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{HeldSubscription, Subscription, SubscriptionStatus};
 pub use template::{TemplateFile, TenantTemplate};

@@ -5,6 +5,7 @@ pub(crate) mod database;
 mod endpoints;
 mod followed;
 pub(crate) mod gateway;
+mod lease_keys;
 mod net;
 mod security;
 mod supervise;
@@ -26,6 +27,7 @@ use self::{
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
     followed::{Followed, FollowedDatabase, Sources},
+    lease_keys::LeaseKeysFile,
     net::listener::Endpoint,
     security::Security,
     supervise::{CoreWork, EdgeWork, Endpoints, Server, Work},
@@ -182,9 +184,11 @@ impl<'a> Opened<'a> {
         let keys = key_files::open_all(&args.tenant, &mut tokens)?;
         let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
         let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
-        let parts = Parts { callers, tokens, gateway, clock, runtime: Handle::current() };
-        let followed =
-            Followed { database: None, tls, callers: callers_file, keys, fetchers, routes };
+        let lease_keys = LeaseKeysFile::open(&args.lease, args.metrics_listen)?;
+        let leases = lease_keys.as_ref().map(LeaseKeysFile::issuer);
+        let parts = Parts { callers, tokens, gateway, leases, clock, runtime: Handle::current() };
+        let (database, callers) = (None, callers_file);
+        let followed = Followed { database, tls, callers, keys, lease_keys, fetchers, routes };
         Ok(Self { security, parts, followed })
     }
 }

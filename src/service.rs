@@ -21,6 +21,7 @@ mod peer;
 mod replication;
 mod request_id;
 mod resolve;
+mod signed_lease;
 mod stream_places;
 mod stream_rights;
 mod tenants;
@@ -51,7 +52,7 @@ use crate::{
     clock::Clock,
     domain::{BaseDomains, LimitEnforcement},
     observability::decision_log::DecisionLog,
-    security::token::Tokens,
+    security::{lease_keys::LeaseIssuer, token::Tokens},
     store::Store,
     upstream::Origin,
     usage::Usage,
@@ -89,9 +90,11 @@ pub(crate) struct Api {
     pub zone: Tz,
     /// How far back what was used is accepted.
     pub accept_late: TimeDelta,
-    /// May nobody ask but who is known, or on this machine? Otherwise what writes, or sends all that is
-    /// known, is closed.
+    /// May nobody ask but who is known, or on this machine? Otherwise what writes, signs, or sends all
+    /// that is known, is closed.
     pub is_guarded: bool,
+    /// What signs leases; `None`: none are issued.
+    pub lease_issuer: Option<Arc<LeaseIssuer>>,
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.

@@ -63,6 +63,8 @@ pub enum Method {
     SetPlanLimit,
     /// `/entitlement.v1.FeatureAdminService/PreviewFeatureChange`
     PreviewFeatureChange,
+    /// `/entitlement.v1.LeaseService/IssueLease`
+    IssueLease,
     /// `/entitlement.v1.TenantAdminService/ListModules`
     ListModules,
     /// `/entitlement.v1.TenantAdminService/ListPlans`
@@ -148,6 +150,7 @@ impl Method {
             Self::SetPlanFeature => "SetPlanFeature",
             Self::SetPlanLimit => "SetPlanLimit",
             Self::PreviewFeatureChange => "PreviewFeatureChange",
+            Self::IssueLease => "IssueLease",
             Self::ListModules => "ListModules",
             Self::ListPlans => "ListPlans",
             Self::UpsertModule => "UpsertModule",
@@ -209,6 +212,7 @@ impl Method {
             Self::SetPlanFeature => "/entitlement.v1.FeatureAdminService/SetPlanFeature",
             Self::SetPlanLimit => "/entitlement.v1.FeatureAdminService/SetPlanLimit",
             Self::PreviewFeatureChange => "/entitlement.v1.FeatureAdminService/PreviewFeatureChange",
+            Self::IssueLease => "/entitlement.v1.LeaseService/IssueLease",
             Self::ListModules => "/entitlement.v1.TenantAdminService/ListModules",
             Self::ListPlans => "/entitlement.v1.TenantAdminService/ListPlans",
             Self::UpsertModule => "/entitlement.v1.TenantAdminService/UpsertModule",
@@ -270,6 +274,7 @@ impl Method {
             "/entitlement.v1.FeatureAdminService/SetPlanFeature" => Some(Self::SetPlanFeature),
             "/entitlement.v1.FeatureAdminService/SetPlanLimit" => Some(Self::SetPlanLimit),
             "/entitlement.v1.FeatureAdminService/PreviewFeatureChange" => Some(Self::PreviewFeatureChange),
+            "/entitlement.v1.LeaseService/IssueLease" => Some(Self::IssueLease),
             "/entitlement.v1.TenantAdminService/ListModules" => Some(Self::ListModules),
             "/entitlement.v1.TenantAdminService/ListPlans" => Some(Self::ListPlans),
             "/entitlement.v1.TenantAdminService/UpsertModule" => Some(Self::UpsertModule),
@@ -304,5 +309,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::GetFacts, Self::GetCatalogue, Self::ListTenantKeys, Self::FollowFacts, Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetTimeZone, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::GetFacts, Self::GetCatalogue, Self::ListTenantKeys, Self::FollowFacts, Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetTimeZone, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::IssueLease, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
 }

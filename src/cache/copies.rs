@@ -58,6 +58,15 @@ impl<L: LoadTenant> Cache<L> {
         self.0.facts.peek(facts.tenant.id, look).flatten().unwrap_or(facts.as_of)
     }
 
+    /// The last instant at which a catalogue is known to have been so.
+    pub fn catalogue_was_so_at(&self, catalogue: &Catalogue) -> DateTime<Utc> {
+        let held = self.0.catalogue.copy();
+        let is_current =
+            held.is_some_and(|(held, is_outdated)| !is_outdated && held.as_of == catalogue.as_of);
+        let proven_at = self.0.trust.proven_at().filter(|_| is_current);
+        proven_at.map_or(catalogue.as_of, |at| at.max(catalogue.as_of))
+    }
+
     /// The keys of all tenants.
     pub async fn tenant_keys(&self) -> Result<Vec<TenantKey>, LoadError> {
         Ok(self.0.in_time(self.0.loader.load_keys()).await?.value)

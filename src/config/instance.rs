@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    DecisionLogArgs, GatewayArgs, ListenAddress, SecurityArgs, Span, TraceArgs,
+    DecisionLogArgs, GatewayArgs, LeaseArgs, ListenAddress, SecurityArgs, Span, TraceArgs,
     value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
 use crate::domain::LimitEnforcement;
@@ -22,8 +22,8 @@ pub struct InstanceArgs {
         default_value = "127.0.0.1:50051"
     )]
     pub listen: ListenAddress,
-    /// Where /metrics, /livez and /readyz are served, over HTTP: ADDRESS:PORT (port 0 takes a free
-    /// one) [default: nowhere]
+    /// Where /metrics, /livez, /readyz and the public keys of leases are served, over HTTP:
+    /// ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", help_heading = "Server", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// How connections are protected, and who may ask.
@@ -32,6 +32,9 @@ pub struct InstanceArgs {
     /// How proxies that ask about HTTP requests are answered.
     #[command(flatten, next_help_heading = "Proxies and routes")]
     pub gateway: GatewayArgs,
+    /// How leases are signed.
+    #[command(flatten, next_help_heading = "Signed leases")]
+    pub lease: LeaseArgs,
     /// The settings of traces.
     #[command(flatten, next_help_heading = "Traces")]
     pub trace: TraceArgs,

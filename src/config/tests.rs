@@ -82,6 +82,7 @@ const OF_A_DEPLOYMENT: &[&str] = &[
     "database_url",
     "database_url_file",
     "decision_log",
+    "lease_key_file",
     "lock_patience",
     "no_catalogue",
     "path_reading",

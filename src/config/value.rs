@@ -11,7 +11,10 @@ use crate::domain::{
     ModuleCode, Money, TenantId,
     calendar::Day,
     ids::validate_key,
-    limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS, MAX_USAGE_AGE},
+    limits::{
+        MAX_AUDIENCE_BYTES, MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS,
+        MAX_USAGE_AGE, SIGNED_LEASES,
+    },
 };
 
 /// Codes of modules, as the value of one flag.
@@ -80,6 +83,25 @@ pub(super) fn patience(text: &str) -> Result<Span, String> {
     } else {
         Err("expected a duration from 100ms to 10m".into())
     }
+}
+
+/// How long leases may last.
+pub(super) fn lease_max(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    if SIGNED_LEASES.contains(&span.0) {
+        Ok(span)
+    } else {
+        Err("expected a duration from 1m to 31d".into())
+    }
+}
+
+/// The name of who issues leases.
+pub(super) fn lease_issuer(text: &str) -> Result<String, String> {
+    let is_good = (1..=MAX_AUDIENCE_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_good
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("expected 1 to {MAX_AUDIENCE_BYTES} printable ASCII characters"))
 }
 
 /// An address and port.

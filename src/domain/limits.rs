@@ -30,8 +30,18 @@ pub const MAX_RECORDED: usize = 1000;
 /// How far back what was used is accepted at most: it is then still known what was counted before.
 pub const MAX_USAGE_AGE: Duration = Duration::from_hours(35 * 24);
 
-/// How long a lease may last.
+/// How long a lease of usage may last.
 pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_mins(10);
+
+/// Maximum size of a signed lease, in bytes. Who verifies one refuses more.
+pub const MAX_SIGNED_LEASE_BYTES: usize = 32 * 1024;
+
+/// Maximum length of the audience of a signed lease, in bytes.
+pub const MAX_AUDIENCE_BYTES: usize = 200;
+
+/// How long signed leases may be allowed to last.
+pub const SIGNED_LEASES: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(31 * 24);
 
 /// Maximum number of spans in one answer about usage.
 pub const MAX_USAGE_SPANS: usize = 10_000;

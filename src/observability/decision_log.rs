@@ -39,7 +39,8 @@ pub(crate) struct DecisionRecord {
     /// When the decision was given, in RFC 3339.
     pub time: String,
     /// The method that was called: `CheckModule`, `BatchCheckModules`, `CheckFeature`,
-    /// `BatchCheckFeatures`, `CheckLimit`, `ReserveUsage`, `Authorize`, or `gateway` for an HTTP request.
+    /// `BatchCheckFeatures`, `CheckLimit`, `ReserveUsage`, `Authorize`, `IssueLease`, or `gateway` for an
+    /// HTTP request.
     pub asked: String,
     /// The caller's name in the file of callers.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -5,7 +5,7 @@
 //! name = "orders"                                     # in logs and metrics
 //! certificates = ["spiffe://erp/ns/prod/sa/orders"]   # a URI or a name of the DNS in its certificate
 //! tokens_sha256 = ["5e88...42d8"]                     # hashes of its bearer tokens
-//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage, usage-corrections, replication
+//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage, usage-corrections, leases, replication
 //! tenants = ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]  # whom it may ask about; absent: all
 //! modules = ["orders", "wms"]                         # what it may ask about; absent: all
 //! meters = ["transactions_monthly"]                   # what it may count, with the service usage; absent: all
@@ -48,6 +48,8 @@ pub enum CallerService {
     UsageCorrections,
     /// `ReplicationService`, for instances without a database.
     Replication,
+    /// `LeaseService`: what it signs cannot be taken back.
+    Leases,
 }
 
 /// An error in a file of callers.
@@ -127,6 +129,13 @@ impl Caller {
     /// May it ask about this module?
     pub fn may_ask_of(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|modules| modules.contains(module))
+    }
+
+    /// What it may ask about, ordered by code; `None`: all.
+    pub fn modules(&self) -> Option<Vec<&str>> {
+        let mut codes: Vec<&str> = self.modules.as_ref()?.iter().map(ModuleCode::as_str).collect();
+        codes.sort_unstable();
+        Some(codes)
     }
 
     /// May it ask about any module?

@@ -24,6 +24,7 @@ pub use self::{
     keys::{AddedKeys, HeldKeys, InvalidKeys, KeySet},
     remote::RemoteKeys,
 };
+use super::lease_keys::LEASE_TYPE;
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
 
 /// The tolerated difference between two clocks, by RFC 7519, section 4.1.4: "no more than a few
@@ -81,6 +82,10 @@ pub enum InvalidToken {
     /// supported.
     #[error("its header has `crit`, and no extension is understood here")]
     Critical,
+    /// It is a signed lease, whoever has signed it: that says what a tenant may use, and vouches for
+    /// nobody.
+    #[error("it is a signed lease, and no user's token")]
+    Lease,
     /// Malformed, or the signature does not match.
     #[error("{0}")]
     Refused(#[from] jsonwebtoken::errors::Error),
@@ -176,6 +181,9 @@ impl Tokens {
         if header.crit.is_some() {
             return Err(InvalidToken::Critical);
         }
+        if header.typ.as_deref().is_some_and(is_lease) {
+            return Err(InvalidToken::Lease);
+        }
         let mut outcome = Err(InvalidToken::UnknownKey);
         let rule = self.rules.issuer.as_deref();
         for keys in &self.held {
@@ -263,6 +271,13 @@ fn names_audience(aud: Option<&Value>, wanted: &str) -> bool {
         Some(Value::Array(all)) => all.iter().any(|aud| aud == wanted),
         _ => false,
     }
+}
+
+/// Is a `typ` that of signed leases? It is the name of a media type, in any case, whose "application/"
+/// may be left out (RFC 7515, section 4.1.9).
+fn is_lease(typ: &str) -> bool {
+    let typ = typ.trim().to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ) == LEASE_TYPE
 }
 
 /// The scheme's name is case-insensitive (RFC 9110, section 11.1).

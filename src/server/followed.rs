@@ -17,6 +17,7 @@ use super::{
     },
     database::Opening,
     gateway::RoutesFile,
+    lease_keys::LeaseKeysFile,
     security::{TlsFiles, follow_callers},
     template,
 };
@@ -36,6 +37,7 @@ pub(super) struct Followed {
     pub(super) tls: Option<TlsFiles>,
     pub(super) callers: Option<ReloadedFiles<Callers>>,
     pub(super) keys: Vec<KeyFile>,
+    pub(super) lease_keys: Option<LeaseKeysFile>,
     pub(super) fetchers: Fetchers,
     pub(super) routes: Option<RoutesFile>,
 }
@@ -51,7 +53,7 @@ pub(super) struct FollowedDatabase {
 impl Followed {
     /// Reads them again and again, whenever that is due or asked for.
     pub(super) fn by(self, api: &Api, reload: &Reload) -> Sources {
-        let Self { database, tls, callers, keys, fetchers, routes } = self;
+        let Self { database, tls, callers, keys, lease_keys, fetchers, routes } = self;
         let heard = || reload.heard();
         let mut all = Sources::new();
         if let Some(FollowedDatabase { core, addresses, opening, template }) = database {
@@ -62,6 +64,7 @@ impl Followed {
         all.extend(tls.map(|files| files.follow(heard()).boxed()));
         all.extend(callers.map(|file| follow_callers(file, heard(), api.callers.clone()).boxed()));
         all.extend(keys.into_iter().map(|file| file.follow(heard()).boxed()));
+        all.extend(lease_keys.map(|file| file.follow(heard()).boxed()));
         all.extend(fetchers.follow(reload));
         let gateway = api.gateway.clone();
         all.extend(routes.map(|file| file.follow(heard(), gateway).boxed()));

@@ -22,9 +22,13 @@ use crate::{
         decision_log::{DecisionLog, LogTarget},
         trace_sampling::TraceSampler,
     },
-    security::token::{TokenRules, Tokens},
-    service::Core,
-    service::{Api, CallerGate, Database, Hub, MaxAges, StreamPlaces, Tracer, gateway::Gateway},
+    security::{
+        lease_keys::LeaseIssuer,
+        token::{TokenRules, Tokens},
+    },
+    service::{
+        Api, CallerGate, Core, Database, Hub, MaxAges, StreamPlaces, Tracer, gateway::Gateway,
+    },
     store::{ChangeLog, LoadShares, Store},
     upstream::{LOADS_AT_ONCE, Origin, Upstream},
     usage::Usage,
@@ -44,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) callers: CallerGate,
     pub(crate) tokens: Tokens,
     pub(crate) gateway: Gateway,
+    /// `None`: no leases are signed.
+    pub(crate) leases: Option<Arc<LeaseIssuer>>,
     pub(crate) clock: Clock,
     /// Where loads run.
     pub(crate) runtime: Handle,
@@ -107,7 +113,7 @@ fn api(
     args: &InstanceArgs,
     (origin, settings): (Origin, CacheSettings),
     database: Option<Database>,
-    Parts { callers, tokens, gateway, clock, runtime }: Parts,
+    Parts { callers, tokens, gateway, leases, clock, runtime }: Parts,
 ) -> Result<Api, UnusableSetting> {
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;
@@ -122,6 +128,7 @@ fn api(
         zone: Tz::UTC,
         accept_late: TimeDelta::zero(),
         is_guarded: args.security.callers_file.is_some() || args.listen.is_near(),
+        lease_issuer: leases,
         callers,
         watchers: StreamPlaces::new(args.limit.max_watchers as usize),
         recorders: StreamPlaces::new(MAX_RECORDERS),

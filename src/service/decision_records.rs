@@ -9,11 +9,12 @@ use super::{
     feature::FeatureJudgement,
     gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
     limit::LimitJudgement,
-    trace::{current_trace_id, record_decision},
+    signed_lease::{IssuedLease, LeasedModule},
+    trace::{current_trace_id, record_decision, record_words},
     usage::UsageState,
 };
 use crate::{
-    domain::{LimitEnforcement, ModuleCode, TenantId},
+    domain::{LimitEnforcement, ModuleCode, Reason, TenantId},
     observability::decision_log::DecisionRecord,
 };
 
@@ -23,6 +24,8 @@ pub(super) const DENIED: &str = "denied";
 
 /// What passes although it would be refused.
 pub(super) const WOULD_DENY: &str = "would_deny";
+
+const ISSUE_LEASE: &str = "IssueLease";
 
 fn word(judgement: &Judgement<'_>) -> &'static str {
     word_of(judgement.decision.allowed())
@@ -136,6 +139,57 @@ impl Api {
             limit: state.meter.to_owned(),
             reason: state.reason.word().to_owned(),
             ..self.record_of("ReserveUsage", tenant.caller, tenant.tenant)
+        });
+    }
+
+    /// Counts the decisions that a lease was signed for, and adds them to the decision log.
+    pub(super) fn record_lease(&self, tenant: TenantQuery<'_>, issued: &IssuedLease<'_>) {
+        let revision = issued.hint.revision;
+        let words = issued
+            .modules
+            .iter()
+            .map(|module| (module.until.is_some(), module.decision.reason.word()));
+        record_words(words);
+        for LeasedModule { code, decision, until } in &issued.modules {
+            self.metrics.decisions.add(decision.reason);
+            self.log_leased(tenant, code, until.is_some(), decision.reason, revision);
+        }
+        for feature in &issued.features {
+            self.metrics.feature_decisions.add(feature.reason);
+            self.log_feature(ISSUE_LEASE, tenant, feature);
+        }
+    }
+
+    /// Counts a lease that was refused because its tenant is not served, and adds that to the request's
+    /// span and to the decision log.
+    pub(super) fn record_lease_refusal(
+        &self,
+        tenant: TenantQuery<'_>,
+        reason: Reason,
+        revision: u64,
+    ) {
+        self.metrics.decisions.add(reason);
+        record_decision(DENIED, reason.word(), None);
+        self.log_leased(tenant, "", false, reason, revision);
+    }
+
+    fn log_leased(
+        &self,
+        tenant: TenantQuery<'_>,
+        module: &str,
+        is_granted: bool,
+        reason: Reason,
+        revision: u64,
+    ) {
+        let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(is_granted)) else {
+            return;
+        };
+        log.add(DecisionRecord {
+            decision: word_of(is_granted).to_owned(),
+            module: module.to_owned(),
+            reason: reason.word().to_owned(),
+            revision,
+            ..self.record_of(ISSUE_LEASE, tenant.caller, tenant.tenant)
         });
     }
 

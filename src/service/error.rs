@@ -7,7 +7,7 @@ use super::caller::NotAdmitted;
 use crate::{
     cache::LoadError,
     domain::{limits::MAX_USAGE_SPANS, resolve::Unresolved},
-    security::token::InvalidToken,
+    security::{lease_keys::LeaseTooLarge, token::InvalidToken},
     usage::UsageError,
 };
 
@@ -62,6 +62,15 @@ pub enum RequestError {
         /// The number of the last that was counted; 0: none was.
         last: i64,
     },
+    /// This server has no keys to sign leases with.
+    #[error("this server issues no signed leases")]
+    LeasesOff,
+    /// The database cannot be asked, and what is held is too old to be leased.
+    #[error("what is held cannot be relied on any longer")]
+    LeaseTooStale,
+    /// So much does not fit into a lease.
+    #[error(transparent)]
+    LeaseTooLarge(#[from] LeaseTooLarge),
     /// One answer cannot hold so much.
     #[error("the answer would have more than {MAX_USAGE_SPANS} spans")]
     TooManySpans,

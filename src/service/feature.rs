@@ -191,7 +191,7 @@ impl Api {
 
 /// Does this catalogue know the modules that are named, and the tenant's plan? One that is older than
 /// the facts may not.
-fn explains(catalogue: &Catalogue, facts: Option<&Facts>, all: &[Named<'_>]) -> bool {
+pub(super) fn explains(catalogue: &Catalogue, facts: Option<&Facts>, all: &[Named<'_>]) -> bool {
     all.iter().all(|named| catalogue.module(named.module).is_some()) && knows_plan(catalogue, facts)
 }
 

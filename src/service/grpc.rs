@@ -21,6 +21,7 @@ mod limited;
 mod methods;
 pub(crate) mod reflection;
 mod replication;
+mod signed_lease;
 pub(super) mod status;
 mod unknown;
 mod usage;

@@ -118,11 +118,10 @@ impl MetricLabel for LimitReason {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let help =
-            "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
+        let help = "Decisions of CheckModule, BatchCheckModules, Authorize and IssueLease, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         self.decisions.encode("reason", decisions)?;
-        let help = "Decisions of CheckFeature, BatchCheckFeatures and Authorize about features, and about HTTP requests: why each is on or off";
+        let help = "Decisions of CheckFeature, BatchCheckFeatures, Authorize and IssueLease about features, and about HTTP requests: why each is on or off";
         let features =
             encoder.encode_descriptor("feature_decisions", help, None, MetricType::Counter)?;
         self.feature_decisions.encode("reason", features)?;

@@ -75,6 +75,7 @@ mod replicas;
 mod resolve;
 mod restore;
 mod rights;
+mod signed_leases;
 mod state;
 mod tenant_command;
 mod tenants;

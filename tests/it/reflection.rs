@@ -129,6 +129,7 @@ async fn each_listener_lists_what_it_answers() {
     let admin = Admin::of(Database::sqlite().await, &[]).await;
     let data = [
         "entitlement.v1.EntitlementService",
+        "entitlement.v1.LeaseService",
         "entitlement.replication.v1.ReplicationService",
         "entitlement.v1.UsageService",
     ];

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import features
+import leases
 import modules
 
 
@@ -23,6 +24,8 @@ def main():
         lines = ",\n".join(json.dumps(case) for case in cases)
         text = f'{{"catalogue": {json.dumps(catalogue)}, "cases": [\n{lines}\n]}}\n'
         (here / f"{name}.json").write_text(text)
+    lines = ",\n".join(json.dumps(case) for case in leases.named())
+    (here / "leases.json").write_text(f'{{"cases": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

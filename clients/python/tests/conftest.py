@@ -149,6 +149,30 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.fixture
+def lease_keys(tmp_path: Path) -> str:
+    """A file with a key that signs leases."""
+    file = str(tmp_path / "lease-keys.json")
+    subprocess.run(
+        [BINARY, "lease-key", "new", "--lease-key-file", file], check=True, timeout=PATIENCE, capture_output=True
+    )
+    return file
+
+
+def published(lease_keys: str) -> bytes:
+    """The set of public keys of such a file."""
+    command = [BINARY, "lease-key", "jwks", "--lease-key-file", lease_keys]
+    return subprocess.run(command, check=True, timeout=PATIENCE, capture_output=True).stdout
+
+
+@pytest.fixture
+def signing(tmp_path: Path, lease_keys: str) -> Iterator[Server]:
+    """A server that signs leases."""
+    server = Server(Sqlite(tmp_path), "--lease-key-file", lease_keys, "--lease-max", "2h")
+    yield server
+    server.kill()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server on SQLite, and then one on PostgreSQL."""

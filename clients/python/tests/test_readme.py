@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import httpx
-from conftest import Server, tenant_id, until
+from conftest import Server, published, tenant_id, until
 from fastapi import FastAPI
 from openfeature import api
 from readme import blocks
@@ -22,9 +22,10 @@ def subscribed(server: Server) -> None:
         until(lambda: client.check(tenant_id(1), "finance").allowed)
 
 
-async def test_the_examples_do_what_they_say(server: Server) -> None:
+async def test_the_examples_do_what_they_say(signing: Server, lease_keys: str) -> None:
+    server = signing
     subscribed(server)
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"jwks": published(lease_keys)}
     for block in blocks("python"):
         exec(block.replace("127.0.0.1:50051", server.address), namespace)
     assert namespace["answer"].allowed
@@ -46,6 +47,8 @@ async def test_the_examples_do_what_they_say(server: Server) -> None:
     assert namespace["details"].value is False
     assert namespace["details"].flag_metadata["entitlement.reason"] == "NOT_FOUND"
     assert namespace["seat"].allowed
+    assert namespace["finance"].allowed
+    assert namespace["kept"] >= namespace["issued"].issued_at
     api.shutdown()
     namespace["asked"].close()
     namespace["orders"].close()

@@ -2443,7 +2443,8 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION: only a level can be reconciled, and this meter is
     /// monthly.
     NotALevel = 30,
-    /// NOT_FOUND: there is no such lease. It may have been given back by itself.
+    /// NOT_FOUND: there is no such lease of usage. It may have been given back by
+    /// itself.
     LeaseNotFound = 31,
     /// FAILED_PRECONDITION: a message of the producer before this one is missing, or
     /// the producer is forgotten. Begin as another producer.
@@ -2454,6 +2455,9 @@ pub enum ErrorReason {
     /// UNIMPLEMENTED: this instance is an edge, which has no database, and this
     /// takes one. Ask a core.
     NoDatabase = 34,
+    /// FAILED_PRECONDITION: this server issues no signed leases: it was started
+    /// without `--lease-key-file`.
+    LeasesOff = 35,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2497,6 +2501,7 @@ impl ErrorReason {
             Self::UsageSequenceGap => "ERROR_REASON_USAGE_SEQUENCE_GAP",
             Self::NotMonthly => "ERROR_REASON_NOT_MONTHLY",
             Self::NoDatabase => "ERROR_REASON_NO_DATABASE",
+            Self::LeasesOff => "ERROR_REASON_LEASES_OFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2537,7 +2542,207 @@ impl ErrorReason {
             "ERROR_REASON_USAGE_SEQUENCE_GAP" => Some(Self::UsageSequenceGap),
             "ERROR_REASON_NOT_MONTHLY" => Some(Self::NotMonthly),
             "ERROR_REASON_NO_DATABASE" => Some(Self::NoDatabase),
+            "ERROR_REASON_LEASES_OFF" => Some(Self::LeasesOff),
             _ => None,
+        }
+    }
+}
+/// What to sign.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueLeaseRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Up to 100 codes, each as in CheckModuleRequest. Repeated ones count once.
+    /// Empty, without features too: every module that the tenant may use, as far as
+    /// the caller may ask about it.
+    #[prost(string, repeated, tag = "2")]
+    pub module_codes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Up to 100 features, each as in FeatureName. Its module is asked for with it.
+    #[prost(message, repeated, tag = "3")]
+    pub features: ::prost::alloc::vec::Vec<FeatureName>,
+    /// How long it is to last, a second or more; fractions of a second are cut
+    /// off. Absent, or more than the server's `--lease-max`: that. It may be less:
+    /// see IssueLeaseResponse.expires_at.
+    #[prost(message, optional, tag = "4")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Whom it is for: a till, a plant, an application; 1 to 200 printable ASCII
+    /// characters. Only who verifies as this audience accepts it. Empty: for
+    /// anybody.
+    #[prost(string, tag = "5")]
+    pub audience: ::prost::alloc::string::String,
+    /// As in CheckModuleRequest.
+    #[prost(uint64, optional, tag = "6")]
+    pub min_revision: ::core::option::Option<u64>,
+}
+/// The lease, and what it says.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IssueLeaseResponse {
+    /// A JWT in compact form, to be handed on as it is.
+    #[prost(string, tag = "1")]
+    pub lease: ::prost::alloc::string::String,
+    /// When it was issued: not before this instant. Whole seconds.
+    #[prost(message, optional, tag = "2")]
+    pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ends. Whole seconds. Where the server could not ask its database,
+    /// not later than what is held may be relied on (`--max-stale`).
+    #[prost(message, optional, tag = "3")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// One for each module that was asked for, in their order; those of features
+    /// come last. Of all modules, those that are granted, ordered by code.
+    #[prost(message, repeated, tag = "4")]
+    pub modules: ::prost::alloc::vec::Vec<LeasedModule>,
+    /// In the order in which the features were asked.
+    #[prost(message, repeated, tag = "5")]
+    pub features: ::prost::alloc::vec::Vec<FeatureDecision>,
+    /// What it rests on. `max_age`: how long the same lease may be handed to others
+    /// that ask for the same.
+    #[prost(message, optional, tag = "6")]
+    pub freshness: ::core::option::Option<Freshness>,
+}
+/// A module, as the lease has it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeasedModule {
+    /// The code as it was requested.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Is it in the lease?
+    #[prost(bool, tag = "2")]
+    pub granted: bool,
+    /// Why, or why not.
+    #[prost(enumeration = "DecisionReason", tag = "3")]
+    pub reason: i32,
+    /// On a denial, a sentence that can be shown to a person. Empty when granted.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// Until when the lease grants it: not later than the lease's own end, or than
+    /// the module's. Absent: it is not granted.
+    #[prost(message, optional, tag = "5")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Generated client implementations.
+pub mod lease_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Signed leases: what a tenant may use, for places without a connection. They
+    /// have nothing to do with the usage leases of UsageService, which are slices of
+    /// a limit.
+    ///
+    /// A signed lease cannot be taken back: it ends by itself, and until then whoever
+    /// has it can show it. Where a file of callers is given, a caller needs the
+    /// service "leases"; where none is, it is answered only on a loopback address or
+    /// a Unix socket. The server needs keys (`--lease-key-file`); it publishes their
+    /// public halves as a JWK set at /.well-known/jwks.json, beside its probes.
+    #[derive(Debug, Clone)]
+    pub struct LeaseServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> LeaseServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> LeaseServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            LeaseServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What the tenant may use, as decided now, signed. A denied module is no
+        /// error: it was asked for, and the lease does not grant it.
+        ///
+        /// Errors: INVALID_ARGUMENT: a field is missing or unreadable, or the lease
+        /// would be larger than 32 KiB, ask for less; NOT_FOUND (TENANT_NOT_FOUND);
+        /// PERMISSION_DENIED (TENANT_SUSPENDED, TENANT_CANCELLED, TENANT_NOT_SERVED):
+        /// the tenant is not served, and gets no lease; FAILED_PRECONDITION
+        /// (LEASES_OFF): this server has no keys; UNAVAILABLE: the database cannot be
+        /// asked, and what is held cannot be relied on for another second, try again
+        /// after the RetryInfo; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED: too much in
+        /// flight, try again after the RetryInfo.
+        pub async fn issue_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::IssueLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::IssueLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.LeaseService/IssueLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("entitlement.v1.LeaseService", "IssueLease"));
+            self.inner.unary(req, path, codec).await
         }
     }
 }

@@ -11,7 +11,8 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    Answer, FeatureAnswer, LimitDecision, Reconciled, Reservation, Reserve, Resolved,
+    Answer, FeatureAnswer, IssuedLease, LeaseRequest, LimitDecision, Reconciled, Reservation,
+    Reserve, Resolved,
     clock::Micros,
     limit::Wanted,
     list::{List, Told},
@@ -207,6 +208,17 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
     fn settle(&self, settled: Settle) -> BoxFuture<'static, Result<(), Status>> {
         drop(settled);
         unknown()
+    }
+
+    /// Has a lease signed.
+    fn issue_lease(
+        &self,
+        tenant: Uuid,
+        wanted: LeaseRequest,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<IssuedLease, Status>> {
+        drop((tenant, wanted, min_revision));
+        ready(Err(Status::unimplemented("it signs no leases"))).boxed()
     }
 
     /// Where the server is, for log lines: any of these addresses.

@@ -11,9 +11,9 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Authorized, Config, ConfigError, EnabledModule, Error, Resolved, TenantStatus,
-    ask::Credentials, clock::date, core::Core, held::Look, list::List, remote::Remote,
-    watch::Watching,
+    Answer, Authorized, Config, ConfigError, EnabledModule, Error, IssuedLease, LeaseRequest,
+    Resolved, TenantStatus, ask::Credentials, clock::date, core::Core, held::Look, list::List,
+    remote::Remote, watch::Watching,
 };
 
 /// Answers whether a tenant may use a module, mostly from its own memory. Cheap to clone: make one
@@ -218,6 +218,23 @@ impl Entitlements {
             None => self.check_any(resolved.tenant.id, modules).await?,
         };
         Ok(Authorized { resolved, answer })
+    }
+
+    /// Has a lease signed: what the tenant may use, for a place without a connection, where a
+    /// [`LeaseVerifier`](crate::LeaseVerifier) verifies it. It cannot be taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] in an outage: no outage rule signs anything. [`Error::Refused`] with
+    /// PERMISSION_DENIED or NOT_FOUND for a tenant that is not served, with INVALID_ARGUMENT, with
+    /// FAILED_PRECONDITION from a server without keys, with UNIMPLEMENTED from one that is older than
+    /// signed leases, and for a caller without the service `leases`.
+    pub async fn issue_lease(
+        &self,
+        tenant: Uuid,
+        wanted: LeaseRequest,
+    ) -> Result<IssuedLease, Error> {
+        self.core.issue_lease(tenant, wanted, self.min_revision).await
     }
 
     #[cfg(feature = "tower")]

@@ -1,6 +1,7 @@
 //! From the wire to this library's types.
 
 mod features;
+mod leases;
 mod over_time;
 mod usage;
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     features::{checked_feature, checked_limit},
+    leases::{issued_lease, lease_request},
     over_time::{
         acquire_request, acquired, queried, query_request, record_request, recorded, settle_request,
     },

@@ -23,6 +23,7 @@ mod held;
 mod keyed;
 #[cfg(feature = "tower")]
 pub mod layers;
+mod lease_request;
 mod limit;
 mod list;
 #[cfg(feature = "open-feature")]
@@ -32,6 +33,7 @@ mod pool;
 pub mod proto;
 mod refusal;
 mod remote;
+mod signed_lease;
 mod stream;
 #[cfg(feature = "sea-orm")]
 mod tenant_db;
@@ -52,6 +54,7 @@ pub use error::Error;
 pub use feature::{FeatureAnswer, FeatureReason};
 #[cfg(feature = "tower")]
 pub use layers::{CountLayer, Enforce, RequireModule, TenantLayer};
+pub use lease_request::{IssuedLease, LeaseRequest, LeasedModule};
 pub use limit::{
     LimitAnswer, LimitDecision, LimitEnforcement, LimitKind, LimitReason, LimitSource,
 };
@@ -59,6 +62,9 @@ pub use limit::{
 pub use open_feature::OpenFeatureProvider;
 pub use refusal::Refusal;
 pub use serde_json::Value;
+pub use signed_lease::{
+    LeaseAnswer, LeaseError, LeaseFeature, LeaseKeysError, LeaseReason, LeaseVerifier, SignedLease,
+};
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};
 pub use usage::{

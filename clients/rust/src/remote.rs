@@ -1,5 +1,6 @@
 //! The server, over gRPC: each question has a deadline, and is sent again after UNAVAILABLE.
 
+mod leases;
 mod over_time;
 mod questions;
 mod usage;
@@ -82,11 +83,27 @@ impl Remote {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let span = span(SERVICE_NAME, method);
+        let ask = |channel, request| ask(EntitlementServiceClient::new(channel), request);
+        self.call_of(SERVICE_NAME, method, message, ask).await
+    }
+
+    /// The same of another service.
+    async fn call_of<M, R, F>(
+        self,
+        service: &'static str,
+        method: &'static str,
+        message: M,
+        ask: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, Status>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let span = span(service, method);
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
         let request = || self.request(message.clone(), Some(*deadline));
         let ask = async |channel| {
-            let ask = |channel| ask(EntitlementServiceClient::new(channel), request());
+            let ask = |channel| ask(channel, request());
             asked_over(channel, ask).await
         };
         let tried = async {

@@ -65,6 +65,7 @@ fn server(root: &Path) -> Result<Vec<Generated>, Failure> {
         "entitlement/v1/entitlement_service.proto",
         "entitlement/v1/error_reason.proto",
         "entitlement/v1/feature_admin_service.proto",
+        "entitlement/v1/lease_service.proto",
         "entitlement/v1/tenant_admin_service.proto",
         "entitlement/v1/usage_service.proto",
         "envoy/service/auth/v3/external_auth.proto",
@@ -96,6 +97,7 @@ fn client(root: &Path) -> Result<Vec<Generated>, Failure> {
     let protos = [
         "entitlement/v1/entitlement_service.proto",
         "entitlement/v1/error_reason.proto",
+        "entitlement/v1/lease_service.proto",
         "entitlement/v1/usage_service.proto",
     ];
     let builder = tonic_prost_build::configure().build_server(false).build_transport(false);

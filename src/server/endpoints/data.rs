@@ -1,4 +1,5 @@
-//! The data listener: EntitlementService, UsageService, ReplicationService and ext_authz, health and reflection.
+//! The data listener: EntitlementService, UsageService, LeaseService, ReplicationService and ext_authz,
+//! health and reflection.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::{
     config::{Insecure, InstanceArgs},
     proto::{
         replication::replication_service_server,
-        v1::{entitlement_service_server, usage_service_server},
+        v1::{entitlement_service_server, lease_service_server, usage_service_server},
     },
     server::{
         ServeError,
@@ -38,8 +39,11 @@ pub(crate) async fn bind(
         request_timeout: args.limit.request_timeout.std(),
         tells_ids: api.decision_log.is_some(),
     };
-    let mut names =
-        vec![entitlement_service_server::SERVICE_NAME, replication_service_server::SERVICE_NAME];
+    let mut names = vec![
+        entitlement_service_server::SERVICE_NAME,
+        lease_service_server::SERVICE_NAME,
+        replication_service_server::SERVICE_NAME,
+    ];
     names.extend(api.database.as_ref().map(|_| usage_service_server::SERVICE_NAME));
     let others = reflection::add(Routes::new(health.service(args.limit.max_connections)), &names)?;
     let services = DataServices::new(api.clone());

@@ -1,4 +1,5 @@
-//! `/metrics`, `/livez` and `/readyz`, over HTTP/1.1 at an address of their own.
+//! `/metrics`, `/livez` and `/readyz`, over HTTP/1.1 at an address of their own, and the public keys of
+//! signed leases.
 //!
 //! Clients here are few and simple, but anybody may connect: one request per connection, a small
 //! head, little time, and a newer connection ends the oldest one. So clients that open many
@@ -8,7 +9,7 @@ use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +23,7 @@ use super::server_metrics::ServerMetrics;
 use crate::{
     config::{Insecure, ListenAddress, UnusableSetting},
     observability::metrics::{Format, Page},
-    security::tls::Tls,
+    security::{lease_keys::LeaseIssuer, tls::Tls},
     server::{
         background::{condition::Condition, readiness::Readiness},
         net::{
@@ -45,6 +46,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may last, including its answer.
 const MAX_AGE: Duration = Duration::from_secs(10);
 
+/// Where key sets are published.
+const JWKS: &str = "/.well-known/jwks.json";
+/// How long whoever fetches keys may keep them: a key is published for longer before it signs.
+const JWKS_MAX_AGE: &str = "public, max-age=300";
+/// RFC 7517, section 8.5.2.
+const JWKS_TYPE: &str = "application/jwk-set+json";
+
 /// Answers probes and serves the metrics.
 pub(crate) struct Probes {
     listener: TcpListener,
@@ -58,6 +66,8 @@ pub(crate) struct Probes {
 struct Pages {
     metrics: Page,
     readiness: Arc<Readiness>,
+    /// `None`: no leases are signed.
+    leases: Option<Arc<LeaseIssuer>>,
     /// The metrics require a client certificate. Probes do not: a kubelet has none.
     are_closed: bool,
 }
@@ -85,11 +95,12 @@ impl Probes {
         let are_closed = tls.is_some() && security.insists_on_certificates();
         let readiness = Arc::clone(&metrics.readiness);
         let connections = metrics.connections.clone();
+        let leases = metrics.api.lease_issuer.clone();
         let metrics = Page::new(Arc::clone(&metrics.api.metrics), metrics);
         Ok(Some(Self {
             listener,
             address,
-            pages: Arc::new(Pages { metrics, readiness, are_closed }),
+            pages: Arc::new(Pages { metrics, readiness, leases, are_closed }),
             tls,
             connections,
         }))
@@ -175,7 +186,7 @@ async fn serve_stream(
 impl Pages {
     fn answer(&self, request: &Request<Incoming>, has_certificate: bool) -> Response<String> {
         let path = request.uri().path();
-        if !["/metrics", "/livez", "/readyz"].contains(&path) {
+        if !["/metrics", "/livez", "/readyz", JWKS].contains(&path) {
             return text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz");
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -189,6 +200,8 @@ impl Pages {
             }
             "/metrics" => self.metrics(request),
             "/readyz" => self.readiness(),
+            // They are public: no certificate is needed.
+            JWKS => self.lease_keys(),
             // The answer itself shows that the process can answer.
             _ => text(StatusCode::OK, "ok"),
         }
@@ -208,6 +221,16 @@ impl Pages {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
             }
         }
+    }
+
+    fn lease_keys(&self) -> Response<String> {
+        let Some(leases) = &self.leases else {
+            return text(StatusCode::NOT_FOUND, "no leases are signed here");
+        };
+        let set = leases.keys().published().to_owned();
+        let mut response = with_type(StatusCode::OK, JWKS_TYPE, set);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_MAX_AGE));
+        response
     }
 
     fn readiness(&self) -> Response<String> {

@@ -63,6 +63,11 @@ impl<'a> CallerIdentity<'a> {
         self.caller.is_none_or(|caller| caller.may_ask_of(module))
     }
 
+    /// What it may ask about, ordered by code; `None`: all modules.
+    pub(in crate::service) fn modules(self) -> Option<Vec<&'a str>> {
+        self.caller?.modules()
+    }
+
     /// Whose turn a read that bypasses the cache takes. Callers without names share one.
     pub(in crate::service) fn requester(self) -> Requester {
         Requester::called(self.name())

@@ -14,6 +14,7 @@ mod record;
 mod replication;
 mod requests;
 mod responses;
+mod signed_lease;
 mod upsert;
 mod usage;
 mod usage_over_time;
@@ -64,6 +65,7 @@ pub(in crate::service) use responses::{
     authorize_response, batch_response, check_response, list_response, resolve_response,
     tenants_response, watch_response,
 };
+pub(in crate::service) use signed_lease::{signed_lease_query, signed_lease_response};
 pub(in crate::service) use upsert::{
     module_upsert_query, module_upsert_response, plan_upsert_query, plan_upsert_response,
 };

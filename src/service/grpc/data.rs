@@ -1,4 +1,4 @@
-//! The services of the data listener: EntitlementService, UsageService, ReplicationService, and Envoy's
+//! The services of the data listener: EntitlementService, UsageService, LeaseService, ReplicationService, and Envoy's
 //! Authorization.
 
 use http::Request;
@@ -19,7 +19,7 @@ use crate::{
         replication::replication_service_server::ReplicationServiceServer,
         v1::{
             entitlement_service_server::EntitlementServiceServer,
-            usage_service_server::UsageServiceServer,
+            lease_service_server::LeaseServiceServer, usage_service_server::UsageServiceServer,
         },
     },
     security::callers::CallerService,
@@ -50,6 +50,7 @@ struct Large {
     entitlement: EntitlementServiceServer<Api>,
     usage: UsageServiceServer<Api>,
     replication: ReplicationServiceServer<Api>,
+    leases: LeaseServiceServer<Api>,
 }
 
 impl DataServices {
@@ -67,10 +68,14 @@ impl DataServices {
         let replication = ReplicationServiceServer::new(api.clone())
             .accept_compressed(ENCODING)
             .max_decoding_message_size(max_request_bytes_of(CallerService::Replication));
+        let leases = LeaseServiceServer::new(api.clone())
+            .accept_compressed(ENCODING)
+            .max_decoding_message_size(max_request_bytes_of(CallerService::Leases));
         let large = Large {
             entitlement: entitlement.clone().send_compressed(ENCODING),
             usage: usage.clone().send_compressed(ENCODING),
             replication: replication.clone().send_compressed(ENCODING),
+            leases: leases.send_compressed(ENCODING),
         };
         Self { api, entitlement, authorization, usage, replication, large }
     }
@@ -105,7 +110,11 @@ impl Services for DataServices {
         if service == Some(CallerService::Usage) && self.api.database.is_none() {
             return Err(RequestError::NeedsDatabase.into());
         }
-        let is_closed = matches!(service, Some(CallerService::Usage | CallerService::Replication));
+        // What they give cannot be taken back.
+        let is_closed = matches!(
+            service,
+            Some(CallerService::Usage | CallerService::Leases | CallerService::Replication)
+        );
         if is_closed && !self.api.is_guarded {
             let refused = NotAdmitted::NotAllowed(Scope::Service);
             return Err(status::not_admitted(self.api.counted(refused)));
@@ -130,6 +139,7 @@ impl Services for DataServices {
             (Some(CallerService::Replication), true) => {
                 self.large.replication.clone().call(request)
             }
+            (Some(CallerService::Leases), _) => self.large.leases.clone().call(request),
             (_, false) => self.entitlement.clone().call(request),
             (_, true) => self.large.entitlement.clone().call(request),
         }

@@ -43,6 +43,7 @@ pub(super) fn home(method: Method) -> Home {
         Method::GetFacts | Method::GetCatalogue | Method::ListTenantKeys | Method::FollowFacts => {
             Home::Data(CallerService::Replication)
         }
+        Method::IssueLease => Home::Data(CallerService::Leases),
         Method::Check => Home::Data(CallerService::ExtAuthz),
         Method::ListModules
         | Method::ListPlans
@@ -91,9 +92,10 @@ pub(super) fn max_request_bytes_of(service: CallerService) -> usize {
     match service {
         CallerService::ExtAuthz => MAX_AUTHZ_REQUEST_BYTES,
         CallerService::Usage | CallerService::UsageCorrections => MAX_USAGE_REQUEST_BYTES,
-        CallerService::Entitlement | CallerService::ForwardAuth | CallerService::Replication => {
-            MAX_REQUEST_BYTES
-        }
+        CallerService::Entitlement
+        | CallerService::ForwardAuth
+        | CallerService::Leases
+        | CallerService::Replication => MAX_REQUEST_BYTES,
     }
 }
 
@@ -114,5 +116,6 @@ pub(super) fn may_be_large(method: Method) -> bool {
             | Method::GetFacts
             | Method::GetCatalogue
             | Method::ListTenantKeys
+            | Method::IssueLease
     )
 }

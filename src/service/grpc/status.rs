@@ -202,6 +202,18 @@ impl From<RequestError> for Status {
             error @ RequestError::SequenceGap { .. } => {
                 status(Code::FailedPrecondition, error.to_string(), ErrorReason::UsageSequenceGap)
             }
+            RequestError::LeasesOff => {
+                let message =
+                    "this server issues no signed leases: it was started without --lease-key-file";
+                status(Code::FailedPrecondition, message, ErrorReason::LeasesOff)
+            }
+            RequestError::LeaseTooStale => store_unavailable(
+                "the database cannot be asked at the moment, and what is held is too old to be leased",
+            ),
+            RequestError::LeaseTooLarge(error) => invalid_fields(vec![FieldViolation::new(
+                "features",
+                format!("{error}: ask for less"),
+            )]),
             error @ RequestError::TooManySpans => {
                 invalid_fields(vec![FieldViolation::new("end_time", error.to_string())])
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
+from ._proto.lease_service_pb2_grpc import LeaseServiceStub
 from ._proto.usage_service_pb2_grpc import UsageServiceStub
 from .errors import Failure
 
@@ -15,9 +16,10 @@ ENDED = Failure("UNAVAILABLE", "the server has ended the stream before it answer
 """It is about to stop, and may have counted the message."""
 
 
-class Stubs(EntitlementServiceStub, UsageServiceStub):
+class Stubs(EntitlementServiceStub, LeaseServiceStub, UsageServiceStub):
     """Each method by its name: no two services have one with the same."""
 
     def __init__(self, channel: Any) -> None:
         EntitlementServiceStub.__init__(self, channel)  # type: ignore[no-untyped-call]
+        LeaseServiceStub.__init__(self, channel)  # type: ignore[no-untyped-call]
         UsageServiceStub.__init__(self, channel)  # type: ignore[no-untyped-call]

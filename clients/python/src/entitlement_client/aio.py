@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ._aio_io import Transport, Watcher, Worker
 from ._aio_usage import AioUsage
 from ._base import TenantId, carried_by, log
-from ._core import features, programs, usage
+from ._core import features, issuing, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._core.jobs import Job
 from ._target import Target
@@ -22,6 +22,7 @@ from .answers import (
     Authorized,
     EnabledModules,
     FeatureAnswer,
+    IssuedLease,
     LimitAnswer,
     LimitDecision,
     Reconciled,
@@ -226,6 +227,32 @@ class EntitlementClient(AioUsage):
     async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
         """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""
         return await self._run(programs.authorize(self._core, *carried_by(headers, "", "", ""), modules))
+
+    async def issue_lease(
+        self,
+        tenant: TenantId,
+        modules: Iterable[str] = (),
+        *,
+        features: Iterable[tuple[str, str]] = (),
+        ttl: timedelta | None = None,
+        audience: str = "",
+        min_revision: int | None = None,
+    ) -> IssuedLease:
+        """Has a lease signed: what the tenant may use, for a place without a connection, where a `LeaseVerifier` of
+        `entitlement_client.signed_lease` verifies it. It cannot be taken back.
+
+        - `modules`: codes; `features`: pairs of a module's code and a key, whose modules are asked for too. Neither: all
+          that the tenant may use.
+        - `ttl`: how long it is to last, a second or more, and no longer than the server allows. None: that long.
+        - `audience`: for whom; only a verifier of this audience accepts it.
+        - `min_revision`: as in `check`.
+
+        Raises EntitlementsUnavailableError in an outage, where no rule signs anything. Raises RequestRefusedError for a
+        tenant that is not served or does not exist, with the code FAILED_PRECONDITION where the server has no keys, and
+        UNIMPLEMENTED where it is older than signed leases; ValueError for what cannot be sent.
+        """
+        wanted = issuing.WantedLease(str(tenant).lower(), modules, features, ttl, audience, min_revision)
+        return await self._run(issuing.issue_lease(self._core, wanted))
 
     async def close(self) -> None:
         """Ends the connection, after what counters and leases have to say, for which it takes the deadline of an answer

@@ -310,3 +310,40 @@ class Reconciled:
     reason: str = UNSPECIFIED
     """How the level stands to its limit afterwards. "TENANT_DENIED" and "NOT_FOUND": there is no such tenant or limit,
     and nothing was put right."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedModule:
+    """A module that a lease was asked for."""
+
+    code: str
+    """As it was asked for."""
+    granted: bool
+    """Is it in the lease?"""
+    reason: str
+    """Why, or why not: as of an answer."""
+    message: str = ""
+    """On a denial, a sentence that can be shown to a person."""
+    until: datetime | None = None
+    """Until when the lease grants it; None: it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedLease:
+    """A lease that was signed: see `entitlement_client.signed_lease` for who verifies it."""
+
+    token: str
+    """The lease, to be handed on as it is. Whoever has it can show it."""
+    issued_at: datetime
+    expires_at: datetime
+    """When it ends: perhaps before what was asked for."""
+    modules: tuple[LeasedModule, ...] = ()
+    """The modules that were asked for."""
+    revision: int = 0
+    """The revision of the facts that it rests on; 0: the server does not count."""
+    stale: bool = False
+    """The server's database could not be asked: the lease ends the earlier."""
+
+    def __repr__(self) -> str:
+        granted = [module.code for module in self.modules if module.granted]
+        return f"IssuedLease(expires_at={self.expires_at.isoformat()}, granted={granted})"

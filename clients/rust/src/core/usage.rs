@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Core, is_unanswered};
 use crate::{
-    Error,
+    Error, IssuedLease, LeaseRequest,
     gate::Turn,
     usage::{
         Acquire, Granted, Message, Range, Reconciled, Reservation, Reserve, Settle, UsageEvent,
@@ -96,6 +96,17 @@ impl Core {
                 answer
             }
         }
+    }
+
+    /// Has a lease signed: always by the server, whatever is held.
+    pub(crate) async fn issue_lease(
+        &self,
+        tenant: Uuid,
+        wanted: LeaseRequest,
+        min_revision: u64,
+    ) -> Result<IssuedLease, Error> {
+        self.take_turn()?;
+        self.counted(self.ask.issue_lease(tenant, wanted, min_revision)).await
     }
 
     /// Takes a slice.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Remote, asked_over};
 use crate::{
-    LimitDecision, Reconciled, Reservation, Reserve, Resolved,
+    IssuedLease, LeaseRequest, LimitDecision, Reconciled, Reservation, Reserve, Resolved,
     ask::{Ask, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     convert,
     limit::Wanted,
@@ -189,6 +189,15 @@ impl Ask for Remote {
         query: UsageQuery,
     ) -> BoxFuture<'static, Result<UsageHistory, Status>> {
         self.clone().queried(tenant, query).boxed()
+    }
+
+    fn issue_lease(
+        &self,
+        tenant: Uuid,
+        wanted: LeaseRequest,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<IssuedLease, Status>> {
+        self.clone().issued(tenant, wanted, min_revision).boxed()
     }
 
     fn acquire(&self, asked: Acquire) -> BoxFuture<'static, Result<Granted, Status>> {

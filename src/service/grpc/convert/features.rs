@@ -42,11 +42,7 @@ pub(in crate::service) fn feature_batch_query(
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
     if (1..=MAX_BATCH).contains(&features.len()) {
-        for (index, name) in features.iter().enumerate() {
-            fields.module(&format!("features[{index}].module_code"), &name.module_code);
-            let field = format!("features[{index}].feature_key");
-            fields.key(&field, &name.feature_key, MAX_FEATURE_KEY_CHARS);
-        }
+        named_features(&mut fields, features);
     } else {
         let count = features.len();
         fields.violated("features", format!("must hold 1 to {MAX_BATCH} features, not {count}"));
@@ -55,7 +51,16 @@ pub(in crate::service) fn feature_batch_query(
     Ok(FeatureBatchQuery { tenant, all: features.iter().map(named).collect() })
 }
 
-fn named(name: &pb::FeatureName) -> Named<'_> {
+/// The features of a list; violations name the index of each.
+pub(super) fn named_features(fields: &mut Fields, features: &[pb::FeatureName]) {
+    for (index, name) in features.iter().enumerate() {
+        fields.module(&format!("features[{index}].module_code"), &name.module_code);
+        let field = format!("features[{index}].feature_key");
+        fields.key(&field, &name.feature_key, MAX_FEATURE_KEY_CHARS);
+    }
+}
+
+pub(super) fn named(name: &pb::FeatureName) -> Named<'_> {
     Named { module: &name.module_code, key: &name.feature_key }
 }
 

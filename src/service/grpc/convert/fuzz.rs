@@ -10,6 +10,7 @@ use super::{
         authorize_query, batch_query, check_query, list_query, resolve_query, tenants_query,
         watch_query,
     },
+    signed_lease::signed_lease_query,
     usage::{reconcile_query, release_query, reserve_query},
 };
 use crate::{
@@ -49,6 +50,11 @@ pub(crate) fn fuzz_requests(bytes: &[u8]) {
     _ = read(bytes).map(|request| watch_query(&request).is_ok());
     _ = read(bytes).map(|request| release_query(&request).is_ok());
     _ = read(bytes).map(|request| reconcile_query(&request).is_ok());
+    if let Some(request) = read(bytes)
+        && let Ok(query) = signed_lease_query(&request)
+    {
+        assert!(query.modules.len() <= MAX_BATCH && query.features.len() <= MAX_BATCH, "{query:?}");
+    }
     if let Some(request) = read(bytes)
         && let Ok(query) = reserve_query(&request)
     {
