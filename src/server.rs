@@ -160,7 +160,7 @@ pub async fn start_edge(args: EdgeArgs, clock: Clock) -> Result<Running, ServeEr
         api: api.clone(),
         location: source.location(),
         max_connections: None,
-        facts_from: source.location(),
+        facts_from: source.to_string(),
         given: &args.given,
         off: &[("enforcement", args.instance.gateway.enforce == Enforce::Off)],
     };
@@ -281,10 +281,12 @@ fn log_start(
     ];
     let off: Vec<&str> =
         off.iter().chain(start.off).filter_map(|(what, is_off)| is_off.then_some(*what)).collect();
-    let facts_from = &start.facts_from;
+    let from = &start.facts_from;
+    let has_database = start.max_connections.is_some();
     tracing::info!(
         %address,
-        %facts_from,
+        database = has_database.then(|| tracing::field::display(from)),
+        upstream = (!has_database).then(|| tracing::field::display(from)),
         // At most, in all; as many to each replica.
         database_connections = start.max_connections,
         off = %off.join(", "),

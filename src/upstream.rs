@@ -58,9 +58,9 @@ impl Upstream {
     }
 }
 
-/// Did the connection fail, rather than the upstream?
+/// Did the connection fail, rather than the upstream? What that says has no cause here.
 fn is_of_the_connection(status: &Status) -> bool {
-    status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
+    status.source().is_some()
 }
 
 fn failed(problem: impl AsRef<str>) -> StoreError {

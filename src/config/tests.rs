@@ -98,7 +98,7 @@ const OF_A_DEPLOYMENT: &[&str] = &[
 fn settings_of_a_deployment_are_variables_too_and_what_one_call_means_is_not() {
     let mut seen = std::collections::BTreeSet::new();
     for command in Cli::command().get_subcommands() {
-        look_at(command, command.get_name() == "serve", &mut seen);
+        look_at(command, ["serve", "edge"].contains(&command.get_name()), &mut seen);
     }
     let listed = OF_ONE_CALL.iter().chain(OF_A_DEPLOYMENT).map(|flag| (*flag).to_owned()).collect();
     assert_eq!(seen, listed, "no list names what is gone");

@@ -22,6 +22,9 @@ use crate::{
     upstream::Upstream,
 };
 
+/// Answers to those who ask what they have missed that are kept for others, at most.
+const MAX_MISSED: usize = 16;
+
 /// The tenants of one request that are looked up at the same time.
 const AT_ONCE: usize = 100;
 
@@ -112,10 +115,10 @@ impl Api {
     pub(super) async fn list_tenant_keys(
         &self,
         caller: CallerIdentity<'_>,
-    ) -> Result<Vec<TenantKey>, RequestError> {
+    ) -> Result<Arc<[TenantKey]>, RequestError> {
         let now = self.clock.now();
         let Some(tenants) = caller.tenants() else {
-            return Ok(self.cache.tenant_keys().await?);
+            return Ok(self.hub.keys(self.cache.tenant_keys()).await?);
         };
         let known = tenants.iter().copied().map(|id| self.cache.get(id, now));
         let known: Vec<_> = stream::iter(known).buffered(AT_ONCE).collect().await;
@@ -126,7 +129,7 @@ impl Api {
             keys.push(TenantKey::Id(facts.tenant.id));
             keys.extend(label.map(TenantKey::Subdomain));
         }
-        Ok(keys)
+        Ok(keys.into())
     }
 
     /// The database that all of it comes from.
@@ -138,20 +141,37 @@ impl Api {
     }
 
     /// What has changed since the log was read up to a mark, be it by another instance; `None`: that
-    /// cannot be found out here.
-    async fn missed_since(&self, mark: &[u8]) -> Option<Changes> {
+    /// cannot be found out here. When a core has ended, thousands ask at once, for a few marks.
+    async fn missed_since(&self, mark: &[u8]) -> Option<Missed> {
         let database = self.database.as_ref()?;
         let position = LogPosition::of_mark(mark)?;
+        let mut found = self.hub.missed().await;
+        if let Some((_, missed)) = found.iter().find(|(found, _)| **found == *mark)
+            && self.hub.sequence_at(&missed.until).is_some()
+        {
+            return Some(missed.clone());
+        }
+        // What changes from here on is in batches that follow.
+        let until = self.hub.position();
         let store = Arc::clone(&database.store);
         let poll = async move { store.poll(Some(&position)).await };
         let polled = self.cache.bypass(Requester::ANYBODY, poll).await.ok()?;
-        match polled.news {
-            News::Changes(changes) if polled.armed => {
-                // What is asked for next must not be older than what was told.
-                self.cache.apply_changes(&changes, self.clock.now());
-                Some(Changes::of(&changes))
-            }
-            News::Changes(_) | News::Anything(_) => None,
+        let News::Changes(changes) = polled.news else { return None };
+        if !polled.armed {
+            return None;
         }
+        // What is asked for next must not be older than what was told.
+        self.cache.apply_changes(&changes, self.clock.now());
+        let missed = Missed { until, changes: Changes::of(&changes) };
+        found.truncate(MAX_MISSED - 1);
+        found.push_front((Arc::from(mark), missed.clone()));
+        Some(missed)
     }
+}
+
+/// What somebody has missed, and where it is once it knows that.
+#[derive(Clone, Debug)]
+struct Missed {
+    until: Position,
+    changes: Changes,
 }

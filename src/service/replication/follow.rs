@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
+    Missed,
     batch::{Batch, Changes, Position},
     hub::{Hub, Next, is_heard},
 };
@@ -126,24 +127,25 @@ impl Api {
 
     /// The number of the batch after which a follower begins, and what it is sent before.
     async fn begin_following(&self, position: Option<Position>) -> (u64, VecDeque<FollowMessage>) {
-        let now = self.hub.position();
-        let known = position.as_ref().and_then(|position| self.hub.sequence_at(position));
-        let missed = match (&position, known) {
-            (Some(position), None) => self.missed_since(&position.mark).await,
-            (Some(_), Some(_)) | (None, _) => None,
+        let begin = |position: Position, reset, missed| {
+            let opened = Opened { database: self.origin(), reset, position: position.clone() };
+            let missed = Option::map(missed, |it| FollowMessage::Changes(it, position));
+            std::iter::once(FollowMessage::Opened(opened)).chain(missed).collect()
         };
-        let sequence = known.unwrap_or(now.sequence);
-        let begins_at = match (known, position) {
-            (Some(_), Some(position)) => position,
-            _ => now.clone(),
+        let Some(position) = position else {
+            let now = self.hub.position();
+            return (now.sequence, begin(now, true, None));
         };
-        let opened = FollowMessage::Opened(Opened {
-            database: self.origin(),
-            reset: known.is_none() && missed.is_none(),
-            position: begins_at,
-        });
-        let missed = missed.map(|missed| FollowMessage::Changes(missed, now));
-        (sequence, std::iter::once(opened).chain(missed).collect())
+        if let Some(sequence) = self.hub.sequence_at(&position) {
+            return (sequence, begin(position, false, None));
+        }
+        match self.missed_since(&position.mark).await {
+            Some(Missed { until, changes }) => (until.sequence, begin(until, false, Some(changes))),
+            None => {
+                let now = self.hub.position();
+                (now.sequence, begin(now, true, None))
+            }
+        }
     }
 }
 

@@ -17,10 +17,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::batch::{Batch, Changes, Gathered, Position};
+use super::{
+    Missed,
+    batch::{Batch, Changes, Gathered, Position},
+};
 use crate::{
     cache::{Cache, FeedState, RelayedFeed, Relaying},
-    store::LoadTenant,
+    store::{LoadTenant, TenantKey},
 };
 
 /// After the first thing that is learned others follow: a change, and then the facts.
@@ -29,6 +32,9 @@ const GATHER: Duration = Duration::from_millis(5);
 const BETWEEN_BATCHES: Duration = Duration::from_millis(25);
 /// Tenants in a batch, at most.
 const MAX_TENANTS: usize = 1_000;
+
+/// How long the keys of all tenants are kept for others who want them: thousands may begin at once.
+const KEYS_MAX_AGE: Duration = Duration::from_secs(5);
 
 /// Batches that are kept at most, for those that come back: some minutes of them.
 const MAX_BATCHES: usize = 16_384;
@@ -44,13 +50,29 @@ pub(crate) struct Hub(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     kept: Mutex<Kept>,
+    /// Locked while somebody reads them.
+    keys: tokio::sync::Mutex<Option<Keys>>,
+    /// What those had missed who asked for it, by their marks, the last first. Locked while somebody
+    /// asks the database: others may have missed the same.
+    missed: tokio::sync::Mutex<VecDeque<(Arc<[u8]>, Missed)>>,
     /// How often there was something new.
     news: watch::Sender<u64>,
     runtime: Handle,
 }
 
+/// The keys of all tenants.
+#[derive(Debug)]
+struct Keys {
+    keys: Arc<[TenantKey]>,
+    read_at: Instant,
+    /// How often the set of tenants had changed by then.
+    directory: u64,
+}
+
 #[derive(Debug)]
 struct Kept {
+    /// How often the set of tenants has changed.
+    directory: u64,
     batches: VecDeque<Arc<Batch>>,
     /// The tenants in them.
     tenants: usize,
@@ -76,13 +98,15 @@ impl Hub {
     pub(crate) fn new(runtime: Handle) -> Self {
         let position = Position { instance: fastrand::u64(1..), ..Position::default() };
         let kept = Kept {
+            directory: 0,
             batches: VecDeque::new(),
             tenants: 0,
             marks: VecDeque::new(),
             position,
             feed: None,
         };
-        Self(Arc::new(Inner { kept: kept.into(), news: watch::Sender::new(0), runtime }))
+        let (kept, missed, keys) = (kept.into(), Default::default(), Default::default());
+        Self(Arc::new(Inner { kept, keys, missed, news: watch::Sender::new(0), runtime }))
     }
 
     /// Begins to gather, unless it does already.
@@ -95,6 +119,32 @@ impl Hub {
     /// Tells that there is something new.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.0.news.subscribe()
+    }
+
+    /// The keys of all tenants, as somebody else has read them a moment ago, or by `reading`. Whoever
+    /// follows is sent the facts of tenants that are newer.
+    pub(super) async fn keys<E>(
+        &self,
+        reading: impl Future<Output = Result<Vec<TenantKey>, E>>,
+    ) -> Result<Arc<[TenantKey]>, E> {
+        let mut held = self.0.keys.lock().await;
+        let directory = self.0.kept.lock().directory;
+        let is_good =
+            |held: &&Keys| held.directory == directory && held.read_at.elapsed() < KEYS_MAX_AGE;
+        if let Some(held) = held.as_ref().filter(is_good) {
+            return Ok(Arc::clone(&held.keys));
+        }
+        let read_at = Instant::now();
+        let keys: Arc<[TenantKey]> = reading.await?.into();
+        *held = Some(Keys { keys: Arc::clone(&keys), read_at, directory });
+        Ok(keys)
+    }
+
+    /// What others had missed.
+    pub(super) async fn missed(
+        &self,
+    ) -> tokio::sync::MutexGuard<'_, VecDeque<(Arc<[u8]>, Missed)>> {
+        self.0.missed.lock().await
     }
 
     pub(super) fn position(&self) -> Position {
@@ -182,6 +232,7 @@ impl Kept {
 
     fn add(&mut self, changes: Changes) {
         self.position.sequence += 1;
+        self.directory += u64::from(changes.directory || changes.reset);
         self.tenants += changes.len();
         let (position, encoded) = (self.position.clone(), OnceLock::new());
         self.batches.push_back(Arc::new(Batch { position, changes, encoded }));

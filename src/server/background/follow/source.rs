@@ -1,6 +1,6 @@
 //! The instances that may be followed, and what it takes to be let in.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use crate::{
     config::{EdgeArgs, Insecure, UnusableSetting, UpstreamArgs, UpstreamUrl},
@@ -11,6 +11,13 @@ use crate::{
 /// The instances that may be followed.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamSource(UpstreamArgs);
+
+impl fmt::Display for UpstreamSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<_> = self.0.upstream.iter().map(UpstreamUrl::as_str).collect();
+        f.write_str(&urls.join(" "))
+    }
+}
 
 impl UpstreamSource {
     /// Finds what cannot be used.
@@ -32,8 +39,7 @@ impl UpstreamSource {
 
     /// What tells its facts from those of others.
     pub(crate) fn location(&self) -> String {
-        let urls: Vec<_> = self.0.upstream.iter().map(UpstreamUrl::as_str).collect();
-        format!("{UPSTREAMS}{}", urls.join(" "))
+        format!("{UPSTREAMS}{self}")
     }
 
     pub(super) fn urls(&self) -> &[UpstreamUrl] {

@@ -81,13 +81,15 @@ impl Follow<'_> {
             let id = Uuid::from_slice(&id).map_err(|error| unreadable(&error))?.into();
             self.receive(id, Sent::Gone(id, revision));
         }
+        let lacks_some = !unread.is_empty();
         for id in unread {
             self.receive(id, Sent::Unread(id));
         }
         if let Some(position) = changes.position {
             self.reach(position);
         }
-        if changes.reset || changes.directory_changed {
+        // The facts of a tenant that is new are sent as those of one that has changed are.
+        if changes.reset || lacks_some {
             self.sweep.notify_one();
         }
         Ok(())

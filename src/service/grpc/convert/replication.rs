@@ -25,6 +25,9 @@ use crate::{
 
 /// Tenants of one request, at most.
 const MAX_TENANTS: usize = 1_000;
+/// The facts in one message of changes, at most: some thousand tenants. They are left out of it where there
+/// are more.
+const MAX_FACTS_BYTES: usize = 1 << 20;
 /// The length of a mark at most: a snapshot with some hundred transactions under way.
 const MAX_MARK_BYTES: usize = 16 << 10;
 
@@ -159,9 +162,20 @@ fn encoded(changes: &Changes, position: &Position) -> Bytes {
         changed_tenant_ids: tenants.iter().copied().flat_map(bytes).collect(),
         ..Default::default()
     };
+    let mut left = MAX_FACTS_BYTES;
     for (id, outcome) in outcomes {
         match outcome {
-            Outcome::Facts(facts) => message.facts.push(wire::facts(facts)),
+            Outcome::Facts(facts) => {
+                let facts = wire::facts(facts);
+                match left.checked_sub(facts.encoded_len()) {
+                    Some(rest) => {
+                        message.facts.push(facts);
+                        left = rest;
+                    }
+                    // Whoever wants them asks for them.
+                    None => message.unread_tenant_ids.extend(bytes(*id)),
+                }
+            }
             Outcome::Gone(revision) => {
                 let (id, revision) = (bytes(*id).to_vec(), *revision);
                 message.gone_tenants.push(proto::GoneTenant { id, revision });
