@@ -40,6 +40,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_LEASE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_USAGE_SEQUENCE_GAP: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_MONTHLY: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_DATABASE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason
@@ -74,3 +75,4 @@ ERROR_REASON_NOT_A_LEVEL: ErrorReason
 ERROR_REASON_LEASE_NOT_FOUND: ErrorReason
 ERROR_REASON_USAGE_SEQUENCE_GAP: ErrorReason
 ERROR_REASON_NOT_MONTHLY: ErrorReason
+ERROR_REASON_NO_DATABASE: ErrorReason
