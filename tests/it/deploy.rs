@@ -1,5 +1,7 @@
 //! What operators run: its flags are ones that the program takes.
 
+mod edge;
+
 use std::path::Path;
 
 use clap::Parser;
@@ -16,20 +18,21 @@ fn text(file: &str) -> String {
         .unwrap()
 }
 
-fn command(arguments: &[&str]) -> Command {
-    Cli::try_parse_from(["entitlementd"].iter().chain(arguments))
+fn command(arguments: &[impl AsRef<str>]) -> Command {
+    let arguments = arguments.iter().map(AsRef::as_ref);
+    Cli::try_parse_from(["entitlementd"].into_iter().chain(arguments))
         .unwrap_or_else(|error| panic!("{error}"))
         .command
 }
 
-fn serve(arguments: &[&str]) -> ServeArgs {
+fn serve(arguments: &[impl AsRef<str>]) -> ServeArgs {
     match command(arguments) {
         Command::Serve(args) => *args,
         other => panic!("not serve: {other:?}"),
     }
 }
 
-fn edge(arguments: &[&str]) -> EdgeArgs {
+fn edge(arguments: &[impl AsRef<str>]) -> EdgeArgs {
     match command(arguments) {
         Command::Edge(args) => *args,
         other => panic!("not edge: {other:?}"),
