@@ -30,11 +30,12 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let channel = |(place, endpoint): (usize, &String)| {
-            let named_by_variable = |error: ConfigError| match place < config.of_variable {
-                true => ConfigError::Variable { variable: VARIABLE, cause: error.to_string() },
-                false => error,
-            };
-            channel(endpoint, config).map_err(named_by_variable)
+            channel(endpoint, config).map_err(|error| {
+                if place >= config.of_variable {
+                    return error;
+                }
+                ConfigError::Variable { variable: VARIABLE, cause: error.to_string() }
+            })
         };
         let channels = config.endpoints.iter().enumerate().map(channel);
         let channels = channels.collect::<Result<Vec<_>, _>>()?;

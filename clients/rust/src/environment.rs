@@ -56,7 +56,8 @@ fn unusable(cause: String) -> ConfigError {
     ConfigError::Variable { variable: VARIABLE, cause }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::{ffi::OsStringExt, net::UnixListener};
 
