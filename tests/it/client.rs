@@ -1,6 +1,7 @@
 //! The callers' library for Rust, against the real server.
 
 mod answers;
+mod environment;
 mod feature_outages;
 mod features;
 mod gates;

@@ -5,6 +5,7 @@ mod access;
 mod browser;
 mod counted;
 mod dialects;
+mod edge;
 mod features;
 mod followed;
 mod forward_auth;

@@ -23,7 +23,10 @@ import (
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
+	scheduling "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -116,6 +119,8 @@ func read(text []byte) (any, error) {
 		"v1 Service":                          func() any { return new(core.Service) },
 		"v1 ServiceAccount":                   func() any { return new(core.ServiceAccount) },
 		"apps/v1 Deployment":                  func() any { return new(apps.Deployment) },
+		"apps/v1 DaemonSet":                   func() any { return new(apps.DaemonSet) },
+		"scheduling.k8s.io/v1 PriorityClass":  func() any { return new(scheduling.PriorityClass) },
 		"batch/v1 Job":                        func() any { return new(batch.Job) },
 		"policy/v1 PodDisruptionBudget":       func() any { return new(policy.PodDisruptionBudget) },
 		"networking.k8s.io/v1 NetworkPolicy":  func() any { return new(networking.NetworkPolicy) },
@@ -142,7 +147,10 @@ func read(text []byte) (any, error) {
 func everything(t *testing.T) map[string]Built {
 	return map[string]Built{
 		"base":                           kustomize(t, deploy+"kubernetes/base"),
+		"edges":                          kustomize(t, deploy+"kubernetes/edge/daemonset"),
 		"sidecar":                        kustomize(t, "testdata/service"),
+		"service beside its node's edge": kustomize(t, "testdata/edge-node"),
+		"service with an edge":           kustomize(t, "testdata/edge-sidecar"),
 		"chart":                          helmWith(t, nil),
 		"chart with all that can be set": helmWith(t, everyValue),
 	}
@@ -159,7 +167,18 @@ var everyValue = map[string]any{
 		"databasePort":  6432,
 		"furtherEgress": []any{map[string]any{"ports": []any{map[string]any{"protocol": "TCP", "port": 443}}}},
 	},
+	"edge": map[string]any{
+		"enabled": true, "serverName": "edges.example", "upstream": "https://cores.example:50051", "hold": "used",
+		"socketDirectory": "/run/ours", "stateDirectory": "/var/ours", "flags": []any{"--max-stale=2h"},
+		"priorityClass": map[string]any{"create": false, "name": "ours"}, "nodeSelector": map[string]any{"pool": "erp"},
+		"tolerations": []any{map[string]any{"key": "erp", "operator": "Exists"}}, "maxUnavailable": 2,
+		"resources":     map[string]any{"limits": map[string]any{"memory": "2Gi"}},
+		"furtherEgress": []any{map[string]any{"ports": []any{map[string]any{"protocol": "TCP", "port": 4317}}}},
+	},
 }
+
+// withEdges is the chart with an edge on each node, and else as it is.
+var withEdges = map[string]any{"edge": map[string]any{"enabled": true}}
 
 func TestEveryFieldIsOneThatItsKindHas(t *testing.T) {
 	for source, objects := range everything(t) {
@@ -183,12 +202,15 @@ func TestEveryFieldIsOneThatItsKindHas(t *testing.T) {
 
 func TestAMisspeltFieldIsRefused(t *testing.T) {
 	misspellings := map[string][2]string{
-		"Deployment entitlementd":    {"readinessProbe:", "readynessProbe:"},
-		"NetworkPolicy entitlementd": {"podSelector:", "podSelectors:"},
-		"PodMonitor entitlementd":    {"keySecret:", "keySecrets:"},
-		"Job entitlementd-migrate":   {"backoffLimit:", "backOffLimit:"},
+		"Deployment entitlementd":         {"readinessProbe:", "readynessProbe:"},
+		"NetworkPolicy entitlementd":      {"podSelector:", "podSelectors:"},
+		"PodMonitor entitlementd":         {"keySecret:", "keySecrets:"},
+		"Job entitlementd-migrate":        {"backoffLimit:", "backOffLimit:"},
+		"DaemonSet entitlementd-edge":     {"maxSurge:", "maximumSurge:"},
+		"PriorityClass entitlementd-edge": {"value:", "values:"},
 	}
 	base := kustomize(t, deploy+"kubernetes/base")
+	maps.Copy(base, kustomize(t, deploy+"kubernetes/edge/daemonset"))
 	for key, words := range misspellings {
 		text := strings.Replace(string(base[key]), words[0], words[1], 1)
 		if _, err := read([]byte(text)); err == nil || text == string(base[key]) {
@@ -231,7 +253,17 @@ func withoutHelm(t *testing.T, text []byte) map[string]any {
 }
 
 func TestTheChartMakesWhatTheBaseMakes(t *testing.T) {
-	base, chart := kustomize(t, deploy+"kubernetes/base"), helmWith(t, nil)
+	areTheSame(t, kustomize(t, deploy+"kubernetes/base"), helmWith(t, nil))
+}
+
+func TestTheChartMakesTheEdgesThatKustomizeMakes(t *testing.T) {
+	both := kustomize(t, deploy+"kubernetes/base")
+	maps.Copy(both, kustomize(t, deploy+"kubernetes/edge/daemonset"))
+	areTheSame(t, both, helmWith(t, withEdges))
+}
+
+func areTheSame(t *testing.T, base, chart Built) {
+	t.Helper()
 	names := func(objects Built) []string { return slices.Sorted(maps.Keys(objects)) }
 	if !slices.Equal(names(base), names(chart)) {
 		t.Fatalf("base: %v, chart: %v", names(base), names(chart))
@@ -252,6 +284,11 @@ func TestAValueThatTheChartDoesNotKnowIsRefused(t *testing.T) {
 		{"replicas": 1},
 		{"networkPolicy": map[string]any{"database": []any{}}},
 		{"routes": map[string]any{"format": "toml"}},
+		{"edge": map[string]any{"enable": true}},
+		{"edge": map[string]any{"hold": "some"}},
+		{"edge": map[string]any{"upstream": "http://in.the.clear:50051"}},
+		{"edge": map[string]any{"maxUnavailable": "0%"}},
+		{"edge": map[string]any{"stateDirectory": "of-whom"}},
 	} {
 		if _, err := helm(values); err == nil {
 			t.Errorf("%v is taken", values)
@@ -267,6 +304,13 @@ func TestWhatIsSetArrives(t *testing.T) {
 		"ConfigMap entitlementd-routes":      {"routes.toml", "path = \"/health\""},
 		"NetworkPolicy entitlementd":         {"10.0.0.5/32", "port: 6432", "port: 443"},
 		"NetworkPolicy entitlementd-migrate": {"10.0.0.5/32", "port: 6432"},
+		"NetworkPolicy entitlementd-edge":    {"port: 4317"},
+		"PodMonitor entitlementd-edge":       {"edges.example"},
+		"DaemonSet entitlementd-edge": {
+			"registry.example/entitlementd:1", "--upstream=https://cores.example:50051", "--hold=used", "path: /run/ours,",
+			"path: /var/ours,", "--max-stale=2h", "priorityClassName: ours", "pool: erp", "key: erp", "maxUnavailable: 2,",
+			"memory: 2Gi", "routes/routes.toml",
+		},
 	} {
 		for _, word := range words {
 			if !strings.Contains(string(objects[key]), word) {
@@ -275,8 +319,14 @@ func TestWhatIsSetArrives(t *testing.T) {
 		}
 	}
 	off := map[string]any{"enabled": false}
-	few := helmWith(t, map[string]any{"migration": off, "podMonitor": off, "networkPolicy": off})
-	for _, key := range []string{"Job entitlementd-migrate", "PodMonitor entitlementd", "NetworkPolicy entitlementd", "NetworkPolicy entitlementd-migrate"} {
+	few := helmWith(t, map[string]any{
+		"migration": off, "podMonitor": off, "networkPolicy": off,
+		"edge": map[string]any{"enabled": true, "priorityClass": map[string]any{"create": false}},
+	})
+	for _, key := range []string{
+		"Job entitlementd-migrate", "PodMonitor entitlementd", "NetworkPolicy entitlementd", "NetworkPolicy entitlementd-migrate",
+		"PodMonitor entitlementd-edge", "NetworkPolicy entitlementd-edge", "PriorityClass entitlementd-edge",
+	} {
 		if _, ok := few[key]; ok {
 			t.Errorf("%s is there although it is off", key)
 		}
@@ -302,5 +352,129 @@ func TestTheSidecarStandsBesideTheServiceAndIsLetIn(t *testing.T) {
 	text, ok := objects["ConfigMap "+config]
 	if !ok || !strings.Contains(string(text), "entitlementd.erp.svc.cluster.local") {
 		t.Errorf("no configuration %q among %v", config, slices.Sorted(maps.Keys(objects)))
+	}
+}
+
+// as reads an object as what it is.
+func as[T any](t *testing.T, objects Built, key string) *T {
+	t.Helper()
+	object, err := read(objects[key])
+	if err != nil {
+		t.Fatal(key, err)
+	}
+	return object.(*T)
+}
+
+// matches: does the selector choose what has these labels?
+func matches(t *testing.T, selector *meta.LabelSelector, of map[string]string) bool {
+	t.Helper()
+	chosen, err := meta.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chosen.Matches(labels.Set(of))
+}
+
+func TestEdgesReachInstancesAndNotTheDatabaseAndInstancesLetThemIn(t *testing.T) {
+	base, edges := kustomize(t, deploy+"kubernetes/base"), kustomize(t, deploy+"kubernetes/edge/daemonset")
+	instance := as[apps.Deployment](t, base, "Deployment entitlementd").Spec.Template.Labels
+	edge := as[apps.DaemonSet](t, edges, "DaemonSet entitlementd-edge").Spec.Template.Labels
+	service := as[apps.Deployment](t, kustomize(t, "testdata/edge-sidecar"), "Deployment orders").Spec.Template.Labels
+	database := map[string]string{"app": "postgresql"}
+
+	theirs := as[networking.NetworkPolicy](t, edges, "NetworkPolicy entitlementd-edge").Spec
+	if !matches(t, &theirs.PodSelector, edge) || matches(t, &theirs.PodSelector, instance) {
+		t.Fatal("the policy of edges is not that of edges")
+	}
+	reaches := func(pod map[string]string, port int) bool {
+		return slices.ContainsFunc(theirs.Egress, func(rule networking.NetworkPolicyEgressRule) bool {
+			isTo := slices.ContainsFunc(rule.To, func(peer networking.NetworkPolicyPeer) bool {
+				return peer.IPBlock != nil || peer.NamespaceSelector == nil && matches(t, peer.PodSelector, pod)
+			})
+			hasPort := slices.ContainsFunc(rule.Ports, func(it networking.NetworkPolicyPort) bool { return it.Port.IntValue() == port })
+			return (len(rule.To) == 0 || isTo) && (len(rule.Ports) == 0 || hasPort)
+		})
+	}
+	if !reaches(instance, 50051) || reaches(instance, 5432) || reaches(database, 5432) || reaches(database, 50051) {
+		t.Errorf("%s", edges["NetworkPolicy entitlementd-edge"])
+	}
+	if !slices.Contains(theirs.PolicyTypes, networking.PolicyTypeEgress) {
+		t.Error("edges may reach everything")
+	}
+
+	ours := as[networking.NetworkPolicy](t, base, "NetworkPolicy entitlementd").Spec
+	letsIn := func(pod map[string]string) bool {
+		return slices.ContainsFunc(ours.Ingress, func(rule networking.NetworkPolicyIngressRule) bool {
+			return slices.ContainsFunc(rule.From, func(peer networking.NetworkPolicyPeer) bool {
+				return peer.NamespaceSelector == nil && matches(t, peer.PodSelector, pod)
+			}) && rule.Ports[0].Port.String() == "grpc"
+		})
+	}
+	if !letsIn(edge) || !letsIn(service) || letsIn(database) {
+		t.Error("who is let in:", letsIn(edge), letsIn(service), letsIn(database))
+	}
+}
+
+// mountOf the volume that an edge listens in, or nil.
+func mountOf(container core.Container) *core.VolumeMount {
+	place := slices.IndexFunc(container.VolumeMounts, func(it core.VolumeMount) bool { return it.MountPath == "/run/entitlementd" })
+	if place < 0 {
+		return nil
+	}
+	return &container.VolumeMounts[place]
+}
+
+func volumeOf(t *testing.T, pod core.PodSpec, name string) core.Volume {
+	t.Helper()
+	place := slices.IndexFunc(pod.Volumes, func(it core.Volume) bool { return it.Name == name })
+	if place < 0 {
+		t.Fatalf("no volume %q in %v", name, pod.Volumes)
+	}
+	return pod.Volumes[place]
+}
+
+func TestAServiceAndItsEnvoyMountTheFolderInWhichTheEdgeListens(t *testing.T) {
+	edge := as[apps.DaemonSet](t, kustomize(t, deploy+"kubernetes/edge/daemonset"), "DaemonSet entitlementd-edge").Spec.Template.Spec
+	listens := volumeOf(t, edge, mountOf(edge.Containers[0]).Name).HostPath
+	for _, variant := range []string{"node", "sidecar"} {
+		objects := kustomize(t, "testdata/edge-"+variant)
+		pod := as[apps.Deployment](t, objects, "Deployment orders").Spec.Template.Spec
+		containers := append(slices.Clone(pod.InitContainers), pod.Containers...)
+		named := map[string]*core.VolumeMount{}
+		for _, container := range containers {
+			named[container.Name] = mountOf(container)
+			isEdge := container.Name == "entitlementd-edge"
+			if mount := mountOf(container); mount == nil || mount.ReadOnly == isEdge || mount.Name != "entitlementd-socket" {
+				t.Errorf("%s: %s mounts %v", variant, container.Name, mount)
+			}
+		}
+		names := slices.Sorted(maps.Keys(named))
+		volume := volumeOf(t, pod, "entitlementd-socket")
+		switch variant {
+		case "node":
+			if volume.HostPath == nil || volume.HostPath.Path != listens.Path || !slices.Equal(names, []string{"entitlementd-envoy", "orders"}) {
+				t.Errorf("%v, %v", names, volume)
+			}
+		case "sidecar":
+			// Sidecars end in the other order: Envoy's questions are answered to the end.
+			order := []string{"entitlementd-edge", "entitlementd-envoy", "orders"}
+			if volume.EmptyDir == nil || !slices.EqualFunc(containers, order, func(it core.Container, name string) bool { return it.Name == name }) {
+				t.Errorf("%v, %v", names, volume)
+			}
+		}
+		if !slices.Contains(pod.SecurityContext.SupplementalGroups, 65532) {
+			t.Errorf("%s: no group that may connect", variant)
+		}
+		config := volumeOf(t, pod, "entitlementd-envoy").ConfigMap.Name
+		if !strings.Contains(string(objects["ConfigMap "+config]), "pipe: { path: /run/entitlementd/edge.sock }") {
+			t.Errorf("%s: no configuration %q among %v", variant, config, slices.Sorted(maps.Keys(objects)))
+		}
+	}
+}
+
+func TestOnANodeTwoEdgesNeverWantOneSocket(t *testing.T) {
+	update := as[apps.DaemonSet](t, kustomize(t, deploy+"kubernetes/edge/daemonset"), "DaemonSet entitlementd-edge").Spec.UpdateStrategy
+	if update.RollingUpdate.MaxSurge.IntValue() != 0 || update.RollingUpdate.MaxUnavailable.String() != "10%" {
+		t.Error(update.RollingUpdate)
 	}
 }

@@ -1,4 +1,5 @@
 // Answers whether tenants may use modules: go run . 127.0.0.1:50051, then lines of a tenant's id and a module's code.
+// Without an address the environment says where the server is: see entitlements.Endpoint.
 package main
 
 import (
@@ -37,10 +38,16 @@ func dial(address string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: go run . HOST:PORT")
+	if len(os.Args) > 2 {
+		log.Fatal("usage: go run . [HOST:PORT | unix:/PATH]")
 	}
-	connection, err := dial(os.Args[1])
+	address, err := "", error(nil)
+	if len(os.Args) == 2 {
+		address = os.Args[1]
+	} else if address, err = entitlements.Endpoint(); err != nil {
+		log.Fatal(err)
+	}
+	connection, err := dial(address)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -174,6 +174,23 @@ func TestAChangeIsHeardOfAndAnOutageIsAnsweredByTheRule(t *testing.T) {
 	}
 }
 
+func TestAServersSocketIsAskedWhereTheVariableNamesIt(t *testing.T) {
+	server := newServer(t)
+	tenant := server.onboard()
+	server.address = "unix:" + filepath.Join(t.TempDir(), "edge.sock")
+	server.start()
+	t.Setenv("ENTITLEMENTD_ENDPOINT", server.address)
+	found, err := entitlements.Endpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.address = found
+	answer, err := server.watching().Check(context.Background(), tenant, "finance", 0)
+	if err != nil || !answer.Allowed || answer.ByRule {
+		t.Fatal(answer, err)
+	}
+}
+
 func TestOpenFeatureHearsOfAChangeAndIsStaleWhileTheServerIsGone(t *testing.T) {
 	server := newServer(t)
 	server.run("feature", "define", "finance", "multi_currency", "--name", "Multiple currencies", "--value-type", "int64")

@@ -1,10 +1,11 @@
 //! How a client is set up.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     UsageOutage,
     clock::{Clock, ManualClock},
+    environment::{self, Found},
 };
 
 /// What is answered while the server cannot be asked. There is no default: you choose when you make
@@ -30,11 +31,14 @@ impl fmt::Display for OnOutage {
     }
 }
 
-/// How a client is set up. [`Config::new`] takes what is required; the rest has good defaults.
+/// How a client is set up. [`Config::new`] takes what is required, and [`Config::from_env`] finds out where the
+/// server is; the rest has good defaults.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
     pub(crate) endpoints: Vec<String>,
+    /// So many of them, the first ones, are those of the variable.
+    pub(crate) of_variable: usize,
     pub(crate) on_outage: OnOutage,
     pub(crate) deadline: Duration,
     pub(crate) connect_timeout: Duration,
@@ -70,8 +74,41 @@ pub(crate) struct Tls {
 impl Config {
     /// A server at this address: `127.0.0.1:50051`, `http://host:port`, `https://host:port` or `unix:/path`.
     pub fn new(endpoint: impl Into<String>, on_outage: OnOutage) -> Self {
+        Self::of(vec![endpoint.into()], 0, on_outage)
+    }
+
+    /// The server that the environment names: `ENTITLEMENTD_ENDPOINT`, an address as [`Config::new`] takes it,
+    /// or several with commas; where that is not set, or empty, the socket `/run/entitlementd/edge.sock`, if it
+    /// is there: the instance on this machine, or in this pod.
+    ///
+    /// What says where the server is should not depend on which of two processes has started first: where
+    /// this one may be the first, set the variable to `unix:/run/entitlementd/edge.sock`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoEndpoint`] where there is neither, and [`ConfigError::Variable`] where the variable
+    /// names none. What it names is looked at by [`Entitlements::connect`](crate::Entitlements::connect), whose
+    /// errors name it as well.
+    pub fn from_env(on_outage: OnOutage) -> Result<Self, ConfigError> {
+        let variable = std::env::var_os(environment::VARIABLE);
+        environment::find(variable, Path::new(environment::SOCKET))
+            .map(|found| Self::found(found, on_outage))
+    }
+
+    pub(crate) fn found(found: Found, on_outage: OnOutage) -> Self {
+        match found {
+            Found::InVariable(endpoints) => {
+                let count = endpoints.len();
+                Self::of(endpoints, count, on_outage)
+            }
+            Found::Socket(endpoint) => Self::new(endpoint, on_outage),
+        }
+    }
+
+    fn of(endpoints: Vec<String>, of_variable: usize, on_outage: OnOutage) -> Self {
         Self {
-            endpoints: vec![endpoint.into()],
+            endpoints,
+            of_variable,
             on_outage,
             deadline: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -216,6 +253,20 @@ pub enum ConfigError {
     /// The token cannot be sent in a header.
     #[error("the bearer token holds characters that cannot stand in a header")]
     Token,
+    /// What the environment says cannot be used.
+    #[error("{variable} cannot be used: {cause}")]
+    Variable {
+        /// The variable's name.
+        variable: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Nothing says where the server is. Has what became of the socket.
+    #[error(
+        "nothing says where entitlementd is: ENTITLEMENTD_ENDPOINT is not set, and {0}: set the variable to HOST:PORT or \
+         unix:/PATH, run an edge that listens there, or name the endpoint in the code"
+    )]
+    NoEndpoint(String),
     /// The client was made where there is no tokio runtime.
     #[error("a client must be made within a tokio runtime")]
     NoRuntime,

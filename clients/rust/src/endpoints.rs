@@ -10,7 +10,10 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::config::{Config, ConfigError, Tls};
+use crate::{
+    config::{Config, ConfigError, Tls},
+    environment::VARIABLE,
+};
 
 /// How long a connection may take to answer a keep-alive.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,11 +29,16 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let channels = config
-            .endpoints
-            .iter()
-            .map(|endpoint| channel(endpoint, config))
-            .collect::<Result<Vec<_>, _>>()?;
+        let channel = |(place, endpoint): (usize, &String)| {
+            channel(endpoint, config).map_err(|error| {
+                if place >= config.of_variable {
+                    return error;
+                }
+                ConfigError::Variable { variable: VARIABLE, cause: error.to_string() }
+            })
+        };
+        let channels = config.endpoints.iter().enumerate().map(channel);
+        let channels = channels.collect::<Result<Vec<_>, _>>()?;
         // So that not all processes begin with the first.
         let current = fastrand::usize(..channels.len());
         Ok(Self { addresses: config.endpoints.join(", "), channels, current: current.into() })

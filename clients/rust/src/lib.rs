@@ -14,6 +14,7 @@ mod convert;
 mod core;
 mod counters;
 mod endpoints;
+mod environment;
 mod error;
 mod feature;
 mod flight;

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::watch,
+    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch},
     time::{Instant, timeout_at},
 };
 
@@ -51,10 +51,10 @@ pub(crate) struct Hub(Arc<Inner>);
 struct Inner {
     kept: Mutex<Kept>,
     /// Locked while somebody reads them.
-    keys: tokio::sync::Mutex<Option<Keys>>,
+    keys: AsyncMutex<Option<Keys>>,
     /// What those had missed who asked for it, by their marks, the last first. Locked while somebody
     /// asks the database: others may have missed the same.
-    missed: tokio::sync::Mutex<VecDeque<(Arc<[u8]>, Missed)>>,
+    missed: AsyncMutex<VecDeque<(Arc<[u8]>, Missed)>>,
     /// How often there was something new.
     news: watch::Sender<u64>,
     runtime: Handle,
@@ -63,7 +63,7 @@ struct Inner {
 /// The keys of all tenants.
 #[derive(Debug)]
 struct Keys {
-    keys: Arc<[TenantKey]>,
+    all: Arc<[TenantKey]>,
     read_at: Instant,
     /// How often the set of tenants had changed by then.
     directory: u64,
@@ -105,8 +105,13 @@ impl Hub {
             position,
             feed: None,
         };
-        let (kept, missed, keys) = (kept.into(), Default::default(), Default::default());
-        Self(Arc::new(Inner { kept, keys, missed, news: watch::Sender::new(0), runtime }))
+        Self(Arc::new(Inner {
+            kept: kept.into(),
+            keys: AsyncMutex::default(),
+            missed: AsyncMutex::default(),
+            news: watch::Sender::new(0),
+            runtime,
+        }))
     }
 
     /// Begins to gather, unless it does already.
@@ -132,18 +137,16 @@ impl Hub {
         let is_good =
             |held: &&Keys| held.directory == directory && held.read_at.elapsed() < KEYS_MAX_AGE;
         if let Some(held) = held.as_ref().filter(is_good) {
-            return Ok(Arc::clone(&held.keys));
+            return Ok(Arc::clone(&held.all));
         }
         let read_at = Instant::now();
-        let keys: Arc<[TenantKey]> = reading.await?.into();
-        *held = Some(Keys { keys: Arc::clone(&keys), read_at, directory });
-        Ok(keys)
+        let all: Arc<[TenantKey]> = reading.await?.into();
+        *held = Some(Keys { all: Arc::clone(&all), read_at, directory });
+        Ok(all)
     }
 
     /// What others had missed.
-    pub(super) async fn missed(
-        &self,
-    ) -> tokio::sync::MutexGuard<'_, VecDeque<(Arc<[u8]>, Missed)>> {
+    pub(super) async fn missed(&self) -> AsyncMutexGuard<'_, VecDeque<(Arc<[u8]>, Missed)>> {
         self.0.missed.lock().await
     }
 

@@ -68,6 +68,17 @@ impl Authority {
         years: Years,
         usage: ExtendedKeyUsagePurpose,
     ) -> Issued {
+        self.issue_for(names, serial, years, &[usage])
+    }
+
+    /// The same for more than one purpose.
+    pub fn issue_for(
+        &self,
+        names: &[&str],
+        serial: u64,
+        years: Years,
+        usages: &[ExtendedKeyUsagePurpose],
+    ) -> Issued {
         let (uris, names): (Vec<&str>, Vec<&str>) =
             names.iter().partition(|name| name.contains("://"));
         let mut params =
@@ -76,7 +87,7 @@ impl Authority {
         params
             .subject_alt_names
             .extend(uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap())));
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages.to_vec();
         params.serial_number = Some(SerialNumber::from(serial));
         (params.not_before, params.not_after) =
             (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));

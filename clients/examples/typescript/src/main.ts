@@ -1,12 +1,15 @@
-/** Answers whether tenants may use modules. Lines on standard input have a tenant's id and a module's code. */
+/**
+ * Answers whether tenants may use modules: node dist/src/main.js 127.0.0.1:50051. Lines on standard input have a tenant's
+ * id and a module's code. Without an address the environment says where the server is: see endpoint.ts.
+ */
 
 import { createInterface } from "node:readline";
 import { Client } from "./client.js";
 import { dial, over } from "./connection.js";
+import { endpoint } from "./endpoint.js";
 import { watch } from "./watch.js";
 
-const [address] = process.argv.slice(2);
-if (address === undefined) throw new Error("usage: node dist/src/main.js HOST:PORT");
+const [address = endpoint()] = process.argv.slice(2);
 
 const connection = dial(address);
 const now = () => ({ wall: Date.now(), mono: performance.now() });

@@ -22,6 +22,10 @@ export class Entitlementd {
     this.run("migrate");
   }
 
+  listenOnASocket(): void {
+    this.address = `unix:${join(this.#folder, "edge.sock")}`;
+  }
+
   /** Runs a command of the program on the database. Gives what it prints. */
   run(...words: string[]): string {
     const arguments_ = [...words, ...this.#database];

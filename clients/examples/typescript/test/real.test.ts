@@ -5,6 +5,7 @@ import { OpenFeature, ProviderStatus, StandardResolutionReasons } from "@openfea
 import { DecisionReason } from "../gen/entitlement/v1/decision.js";
 import { Client, type Server } from "../src/client.js";
 import { dial, over } from "../src/connection.js";
+import { endpoint } from "../src/endpoint.js";
 import { EntitlementProvider } from "../src/openfeature.js";
 import { watch } from "../src/watch.js";
 import { Entitlementd } from "./entitlementd.js";
@@ -61,6 +62,15 @@ function listening(t: TestContext, server: Entitlementd): { client: Client; call
   });
   return { client, calls };
 }
+
+test("a server's socket is asked where the variable names it", async (t) => {
+  const { server, tenant } = onboarded(t);
+  server.listenOnASocket();
+  await server.start();
+  server.address = endpoint({ ENTITLEMENTD_ENDPOINT: server.address });
+  const { allowed, byRule } = await listening(t, server).client.check(tenant, "finance");
+  assert.deepEqual({ allowed, byRule }, { allowed: true, byRule: false });
+});
 
 test("a change is heard of, and an outage is answered by the rule", async (t) => {
   const { server, tenant } = onboarded(t);

@@ -8,10 +8,14 @@ import os
 import sys
 from pathlib import Path
 
+from . import _environment
 from ._shadow_report import differences, written
 from .answers import Answer
 from .errors import EntitlementError
 from .sync import SyncEntitlementClient
+
+LOCAL = "127.0.0.1:50051"
+"""Where a server on the same machine listens by default."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,18 +27,23 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("entitlement_client").setLevel(logging.ERROR)
     token = os.environ.get("ENTITLEMENT_TOKEN") or None
     try:
-        with SyncEntitlementClient(
-            options.address, deadline=options.deadline, ca_file=options.ca_file, token=token
-        ) as client:
+        address = options.address or _address()
+        with SyncEntitlementClient(address, deadline=options.deadline, ca_file=options.ca_file, token=token) as client:
             answer = client.check(options.tenant, options.module)
     except (EntitlementError, ValueError, OSError) as error:
         print(f"trouble: {error}", file=sys.stderr)
         return 2
     if answer.by_outage_rule:
-        print(f"trouble: entitlementd at {options.address} does not answer", file=sys.stderr)
+        print(f"trouble: entitlementd at {address} does not answer", file=sys.stderr)
         return 2
     print(_written(answer))
     return 0 if answer.allowed else 1
+
+
+def _address() -> str:
+    """Where it is, for somebody who does not say."""
+    named, _ = _environment.find() or ((LOCAL,), "")
+    return ",".join(named)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -70,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Prints the decision with its reason. Exit code 0: allowed, 1: denied, 2: trouble.",
         epilog="ENTITLEMENT_TOKEN in the environment is a bearer token that says who asks.",
     )
-    check.add_argument("--address", default="127.0.0.1:50051", help="HOST:PORT or unix:/PATH; several with commas")
+    check.add_argument(
+        "--address",
+        help=f"HOST:PORT or unix:/PATH; several with commas [default: {_environment.VARIABLE}, else the socket "
+        f"{_environment.SOCKET} if it is there, else {LOCAL}]",
+    )
     check.add_argument("--tenant", required=True, help="the tenant's UUID")
     check.add_argument("--module", required=True, help="the module's code")
     check.add_argument("--deadline", type=float, default=2.0, help="seconds that the answer may take")

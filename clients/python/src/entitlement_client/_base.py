@@ -41,7 +41,7 @@ class BaseClient:
 
     def __init__(
         self,
-        endpoints: str | Sequence[str],
+        endpoints: str | Sequence[str] | None = None,
         *,
         on_outage: OnOutage | None = None,
         usage_outage: Mapping[str, OnOutage] | None = None,

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from . import _environment
+
 Token = str | Callable[[], str]
 """Who the caller is: a bearer token, or what gives the present one."""
 
@@ -25,6 +27,8 @@ class Target:
     token: Token | None = None
     keepalive: float = 10.0
     """Seconds between signs of life. One that is not answered for 5 s ends the connection."""
+    variable: str = ""
+    """Of the environment, that has named the endpoints. Empty: none has."""
 
     def __post_init__(self) -> None:
         if not self.endpoints:
@@ -34,7 +38,8 @@ class Target:
         if self.token is not None and self.credentials is None:
             for endpoint in self.endpoints:
                 if not _is_local(endpoint):
-                    raise ValueError(f"the token would cross the network to {endpoint} unencrypted: pass ca_file")
+                    named = f"{self.variable} cannot be used: " if self.variable else ""
+                    raise ValueError(f"{named}the token would cross the network to {endpoint} unencrypted: pass ca_file")
 
     def options(self, endpoint: str) -> list[tuple[str, int | str]]:
         """How a channel behaves. Tries are made in `ask`, which knows the deadline of a caller."""
@@ -63,18 +68,22 @@ class Target:
 
 
 def make_target(
-    endpoints: str | Sequence[str],
+    endpoints: str | Sequence[str] | None,
     credentials: grpc.ChannelCredentials | None,
     ca_file: str | Path | None,
     token: Token | None,
     keepalive: float,
 ) -> Target:
-    """Reads the constructor's arguments. OSError where the file cannot be read."""
-    given = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    """Reads the constructor's arguments, and the environment where they name no endpoint. OSError where the file cannot
+    be read."""
     if ca_file is not None:
         if credentials is not None:
             raise ValueError("credentials and ca_file: pass one of them")
         credentials = grpc.ssl_channel_credentials(Path(ca_file).read_bytes())
+    if endpoints is None:
+        named, variable = _environment.endpoints()
+        return Target(named, credentials, token, keepalive, variable)
+    given = endpoints.split(",") if isinstance(endpoints, str) else endpoints
     named = tuple(endpoint.strip() for endpoint in given if endpoint.strip())
     return Target(named, credentials, token, keepalive)
 

@@ -44,7 +44,10 @@ class EntitlementClient(AioUsage):
     asks, and belongs to that loop from then on: used from another loop, or after a fork, it raises ClientMisuseError.
     It listens for changes until `close()`, or the end of the `async with` block.
 
-    - `endpoints`: "host:port" or "unix:/path"; several as a list, or with commas. One is used at a time.
+    - `endpoints`: "host:port" or "unix:/path"; several as a list, or with commas. One is used at a time. Left out: those
+      of the environment variable ENTITLEMENTD_ENDPOINT; where that is not set, or empty, the socket
+      /run/entitlementd/edge.sock, if it is there: the edge on this machine, or in this pod. ValueError where there is
+      neither, or where the variable cannot be used.
     - `on_outage`: what is answered while the server cannot be asked: OnOutage.deny(), OnOutage.serve_stale(...) or
       OnOutage.allow(). Choose one; where nothing is said, it is deny().
     - `deadline`: seconds that an answer may take, all tries included.

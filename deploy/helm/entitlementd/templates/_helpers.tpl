@@ -18,6 +18,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   {{- toYaml .Values.networkPolicy.database | nindent 2 }}
   ports:
   - { protocol: TCP, port: {{ .Values.networkPolicy.databasePort }} }
+{{ include "entitlementd.names" . }}
+{{- end }}
+
+{{- define "entitlementd.names" -}}
 - to:
   - namespaceSelector:
       matchLabels: { kubernetes.io/metadata.name: kube-system }

@@ -24,6 +24,8 @@ pub enum Kind {
     Envoy,
     /// That of Kubernetes, which asks over TLS.
     Sidecar,
+    /// The one that asks an edge over a Unix socket, and no port.
+    BesideEdge,
     Nginx,
     Traefik,
     Caddy,
@@ -72,14 +74,14 @@ impl Kind {
 
     /// It asks over HTTP, and not over gRPC.
     pub fn asks_over_http(self) -> bool {
-        !matches!(self, Self::Envoy | Self::Sidecar | Self::IstioGrpc)
+        !matches!(self, Self::Envoy | Self::Sidecar | Self::BesideEdge | Self::IstioGrpc)
     }
 
     /// The program, and what it is started with. Whether whoever runs the tests may run it: what is
     /// in this folder another user may not reach.
     fn program(self) -> (&'static str, &'static [&'static str], bool) {
         match self {
-            Self::Envoy | Self::Sidecar | Self::IstioGrpc | Self::IstioHttp => {
+            Self::Envoy | Self::Sidecar | Self::BesideEdge | Self::IstioGrpc | Self::IstioHttp => {
                 ("envoy", &ENVOY_FLAGS, true)
             }
             Self::Nginx | Self::IngressNginx => {
@@ -113,13 +115,14 @@ impl Kind {
         let envoy =
             |from: u16, to: u16| (format!("port_value: {from} "), format!("port_value: {to} "));
         match self {
-            Self::Envoy | Self::Sidecar => {
+            Self::Envoy | Self::Sidecar | Self::BesideEdge => {
                 let ports = [(10000, own), (8000, upstream), (8001, upstream), (50051, authorizer)];
-                let file = match self {
-                    Self::Sidecar => "deploy/kubernetes/sidecar/envoy.yaml",
-                    _ => "deploy/envoy/envoy.yaml",
+                let (file, ports) = match self {
+                    Self::Sidecar => ("deploy/kubernetes/sidecar/envoy.yaml", &ports[..]),
+                    Self::BesideEdge => ("deploy/kubernetes/edge/envoy/envoy.yaml", &ports[..3]),
+                    _ => ("deploy/envoy/envoy.yaml", &ports[..]),
                 };
-                vec![(file, ports.map(|(from, to)| envoy(from, to)).into())]
+                vec![(file, ports.iter().map(|(from, to)| envoy(*from, *to)).collect())]
             }
             Self::IstioGrpc | Self::IstioHttp => Vec::new(),
             Self::Nginx => {
