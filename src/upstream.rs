@@ -4,7 +4,13 @@ mod connect;
 mod origin;
 mod replies;
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
@@ -17,7 +23,9 @@ pub use self::{
 };
 use crate::{
     domain::Catalogue,
-    proto::replication::{GetCatalogueRequest, GetFactsRequest, ListTenantKeysRequest},
+    proto::replication::{
+        GetCatalogueRequest, GetFactsRequest, GetFactsResponse, ListTenantKeysRequest,
+    },
     store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
     wire::{self, Shared},
 };
@@ -29,6 +37,8 @@ pub const LOADS_AT_ONCE: usize = 8;
 #[derive(Debug, Default)]
 pub struct Upstream {
     client: ArcSwapOption<Client>,
+    /// The instance that is followed: what another one answers, nobody here is told the changes of.
+    instance: AtomicU64,
     /// The database that all of it comes from.
     database: Mutex<Option<String>>,
     /// What facts have in common.
@@ -36,9 +46,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Asks this instance from now on; `None`: nobody.
-    pub fn ask(&self, client: Option<Client>) {
-        self.client.store(client.map(Arc::new));
+    /// Asks the instance with this number from now on, which is followed.
+    pub fn ask(&self, client: Client, instance: u64) {
+        self.instance.store(instance, Ordering::Release);
+        self.client.store(Some(Arc::new(client)));
+    }
+
+    /// Has another instance answered than the one that is followed? A connection that is opened again may
+    /// lead there.
+    fn is_of_another(&self, instance: u64) -> bool {
+        instance != self.instance.load(Ordering::Acquire)
     }
 
     /// The database that what was read comes from, as the instance that is asked has said.
@@ -76,7 +93,7 @@ impl LoadTenant for Upstream {
         &self,
         keys: &[TenantKey],
         source: Source,
-        _: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         let min_revision = match source {
             Source::AtLeast(revision) => revision,
@@ -90,13 +107,14 @@ impl LoadTenant for Upstream {
             Err(status) if is_of_the_connection(&status) => client.get_facts(request).await,
             response => response,
         };
-        let found = response.map_err(|status| refused(&status))?.into_inner().found;
+        let GetFactsResponse { found, instance } =
+            response.map_err(|status| refused(&status))?.into_inner();
         if found.len() != keys.len() {
             return Err(failed("it has answered about other tenants"));
         }
         let mut shared = self.shared.lock();
-        let found = found.into_iter().map(|found| replies::loaded(found, &mut shared));
-        Ok(Read::proven(found.collect()))
+        let found = found.into_iter().map(|found| replies::loaded(found, &mut shared, now));
+        Ok(Read { value: found.collect(), is_from_standby: self.is_of_another(instance) })
     }
 
     async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
@@ -109,12 +127,14 @@ impl LoadTenant for Upstream {
         Ok(Read::proven(keys))
     }
 
-    async fn load_catalogue(&self, _: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
         let response = self.client()?.get_catalogue(GetCatalogueRequest {}).await;
         let response = response.map_err(|status| refused(&status))?.into_inner();
         let catalogue = response.catalogue.ok_or_else(|| failed("there is no catalogue"))?;
         let catalogue = wire::catalogue_of(catalogue, &mut self.shared.lock());
-        let value = catalogue.map_err(|error| failed(error.to_string()))?;
-        Ok(Read { value, is_from_standby: response.stale })
+        let mut value = catalogue.map_err(|error| failed(error.to_string()))?;
+        value.as_of = value.as_of.min(now);
+        let is_from_standby = response.stale || self.is_of_another(response.instance);
+        Ok(Read { value, is_from_standby })
     }
 }

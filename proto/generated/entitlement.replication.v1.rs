@@ -579,6 +579,10 @@ pub struct GetFactsResponse {
     /// In the order of the request.
     #[prost(message, repeated, tag = "1")]
     pub found: ::prost::alloc::vec::Vec<FoundFacts>,
+    /// The instance that has answered: what it sends vouches for this, and what
+    /// another one sends does not.
+    #[prost(fixed64, tag = "2")]
+    pub instance: u64,
 }
 /// What is known of one tenant.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -641,6 +645,9 @@ pub struct GetCatalogueResponse {
     /// They may have changed, and the database cannot be asked.
     #[prost(bool, tag = "2")]
     pub stale: bool,
+    /// As in GetFactsResponse.
+    #[prost(fixed64, tag = "3")]
+    pub instance: u64,
 }
 /// Asks for the keys of tenants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -663,6 +670,7 @@ pub struct Position {
     #[prost(uint64, tag = "2")]
     pub sequence: u64,
     /// How far the log of changes had been read by then, in words of the database.
+    /// Empty: that is not known, or the follower may not know of all tenants.
     #[prost(bytes = "vec", tag = "3")]
     pub mark: ::prost::alloc::vec::Vec<u8>,
 }
@@ -873,8 +881,8 @@ pub mod replication_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// What is known of tenants, at most 1 000. INVALID_ARGUMENT: more, or a key
-        /// that is none. PERMISSION_DENIED: the caller may not ask about one.
+        /// What is known of tenants, at most 1 000. One that the caller may not ask
+        /// about is absent. INVALID_ARGUMENT: more, or a key that is none.
         pub async fn get_facts(
             &mut self,
             request: impl tonic::IntoRequest<super::GetFactsRequest>,
@@ -1014,8 +1022,8 @@ pub mod replication_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ReplicationServiceServer.
     #[async_trait]
     pub trait ReplicationService: std::marker::Send + std::marker::Sync + 'static {
-        /// What is known of tenants, at most 1 000. INVALID_ARGUMENT: more, or a key
-        /// that is none. PERMISSION_DENIED: the caller may not ask about one.
+        /// What is known of tenants, at most 1 000. One that the caller may not ask
+        /// about is absent. INVALID_ARGUMENT: more, or a key that is none.
         async fn get_facts(
             &self,
             request: tonic::Request<super::GetFactsRequest>,

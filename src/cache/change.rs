@@ -76,9 +76,8 @@ impl<L: LoadTenant> Cache<L> {
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
-            if !loaded.as_ref().is_ok_and(|known| !known.stale) {
-                cache.0.relay.pass_on(|| Relayed::Unread(id));
-            }
+            // Where it was put in place, that was passed on before, and this says nothing more.
+            cache.0.relay.pass_on(|| Relayed::Unread(id));
             cache.notify(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
         });
     }

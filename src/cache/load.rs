@@ -118,7 +118,7 @@ impl<L: LoadTenant> Inner<L> {
                     log_limited!(
                         self.log_limiter,
                         warn,
-                        "a standby answers where the primary should: what it says is marked stale, and not kept"
+                        "a standby answers where the primary should, or another upstream than the one that is followed: what it says is marked stale, and not kept"
                     );
                 }
                 let in_place = |(load, loaded): (StartedLoad, _)| {

@@ -29,7 +29,7 @@ pub enum Relayed {
     Facts(Facts),
     /// A tenant is no more, as of this revision.
     Gone(TenantId, u64),
-    /// A tenant has changed, and could not be read.
+    /// A tenant has changed and was read, perhaps without success: no more is learned of it for now.
     Unread(TenantId),
     /// The changes before this are all that the feed had read up to there, in its own words.
     Mark(Arc<[u8]>),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::{batch::Position, hub::Hub};
 pub(super) use self::{
@@ -16,7 +17,7 @@ pub(super) use self::{
 };
 use super::{Api, caller::CallerIdentity, error::RequestError};
 use crate::{
-    cache::{Known, LoadError, Requester},
+    cache::{FeedState, Known, LoadError, Requester},
     domain::{Catalogue, Facts, Label},
     store::{News, Position as LogPosition, StoreError, TenantKey},
     upstream::Upstream,
@@ -56,13 +57,10 @@ impl Api {
         query: FactsQuery<'_>,
     ) -> Result<Vec<Found>, RequestError> {
         let FactsQuery { caller, tenants, min_revision } = query;
-        for key in &tenants {
-            if let TenantKey::Id(id) = key {
-                self.permit_tenant(caller, Some(*id))?;
-            }
-        }
         let now = self.clock.now();
-        if let ([TenantKey::Id(id)], 1..) = (&*tenants, min_revision) {
+        if let ([TenantKey::Id(id)], 1..) = (&*tenants, min_revision)
+            && caller.may_ask_about(*id)
+        {
             let wanted = self.cache.get_at_least(*id, min_revision, caller.requester(), now).await;
             return match wanted {
                 // What is held by now says which revision there is.
@@ -76,15 +74,24 @@ impl Api {
         Ok(stream::iter(found).buffered(AT_ONCE).collect().await)
     }
 
+    /// What is known of a tenant. One that the caller may not ask about is absent, as those are that there
+    /// are not: others are asked for beside it.
     async fn find(&self, caller: CallerIdentity<'_>, key: TenantKey, now: DateTime<Utc>) -> Found {
+        let absent = Found::Absent { revision: 0, as_of: now, stale: false };
+        if let TenantKey::Id(id) = key
+            && !caller.may_ask_about(id)
+        {
+            return absent;
+        }
         match self.cache.get_by_key(&key, now).await {
             // Whose a subdomain is shows only once it is known.
-            Ok(Known { facts: Some(facts), as_of, stale, .. })
-                if !caller.may_ask_about(facts.tenant.id) =>
-            {
-                Found::Absent { revision: 0, as_of, stale }
+            Ok(Known { facts: Some(facts), .. }) if !caller.may_ask_about(facts.tenant.id) => {
+                absent
             }
             Ok(known) => self.found(known),
+            Err(_) if caller.tenants().is_some() && matches!(key, TenantKey::Subdomain(_)) => {
+                Found::Unknown { is_unreadable: false }
+            }
             Err(error) => {
                 let is_unreadable =
                     matches!(error, LoadError::Store(StoreError::Unreadable { .. }));
@@ -115,10 +122,11 @@ impl Api {
     pub(super) async fn list_tenant_keys(
         &self,
         caller: CallerIdentity<'_>,
-    ) -> Result<Arc<[TenantKey]>, RequestError> {
+    ) -> Result<(Arc<[TenantKey]>, OwnedSemaphorePermit), RequestError> {
+        let place = self.hub.place_to_list().ok_or(RequestError::TooManyFollowers)?;
         let now = self.clock.now();
         let Some(tenants) = caller.tenants() else {
-            return Ok(self.hub.keys(self.cache.tenant_keys()).await?);
+            return Ok((self.hub.keys(self.cache.tenant_keys()).await?, place));
         };
         let known = tenants.iter().copied().map(|id| self.cache.get(id, now));
         let known: Vec<_> = stream::iter(known).buffered(AT_ONCE).collect().await;
@@ -129,7 +137,7 @@ impl Api {
             keys.push(TenantKey::Id(facts.tenant.id));
             keys.extend(label.map(TenantKey::Subdomain));
         }
-        Ok(keys.into())
+        Ok((keys.into(), place))
     }
 
     /// The database that all of it comes from.
@@ -145,6 +153,10 @@ impl Api {
     async fn missed_since(&self, mark: &[u8]) -> Option<Missed> {
         let database = self.database.as_ref()?;
         let position = LogPosition::of_mark(mark)?;
+        if self.cache.feed() != FeedState::Live {
+            // Whoever asks is better off elsewhere than waiting for a database that does not answer.
+            return None;
+        }
         let mut found = self.hub.missed().await;
         if let Some((_, missed)) = found.iter().find(|(found, _)| **found == *mark)
             && self.hub.sequence_at(&missed.until).is_some()
@@ -160,8 +172,6 @@ impl Api {
         if !polled.armed {
             return None;
         }
-        // What is asked for next must not be older than what was told.
-        self.cache.apply_changes(&changes, self.clock.now());
         let missed = Missed { until, changes: Changes::of(&changes) };
         found.truncate(MAX_MISSED - 1);
         found.push_front((Arc::from(mark), missed.clone()));

@@ -10,7 +10,8 @@ use crate::domain::Facts;
 pub struct Read<T> {
     /// What was read.
     pub value: T,
-    /// Did a standby answer in the place of the primary? It may lag, and nobody knows how far.
+    /// Did a standby answer in the place of the primary, or another upstream in the place of the one that is
+    /// followed? It may lag, and nobody knows how far.
     pub is_from_standby: bool,
 }
 

@@ -1,5 +1,6 @@
 //! What another instance answers, read.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::failed;
@@ -29,10 +30,24 @@ pub(super) fn key_of(Key { key }: Key) -> Option<TenantKey> {
     }
 }
 
-pub(super) fn loaded(found: FoundFacts, shared: &mut Shared) -> Result<Loaded, StoreError> {
+/// What was found. A clock there that is ahead of the one here makes nothing look younger than it is: what was
+/// read was read before `now`.
+pub(super) fn loaded(
+    found: FoundFacts,
+    shared: &mut Shared,
+    now: DateTime<Utc>,
+) -> Result<Loaded, StoreError> {
     match found.outcome.ok_or_else(|| failed("there is no outcome"))? {
         Outcome::UnknownTenant(UnknownTenant { message, .. }) => Err(failed(message)),
-        outcome => read(outcome, shared).map_err(|error| failed(error.to_string())),
+        outcome => {
+            let mut loaded = read(outcome, shared).map_err(|error| failed(error.to_string()))?;
+            loaded.as_of = loaded.as_of.min(now);
+            loaded.was_so_at = loaded.was_so_at.map(|at| at.min(now));
+            if let Some(facts) = &mut loaded.facts {
+                facts.as_of = facts.as_of.min(now);
+            }
+            Ok(loaded)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod take_in;
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -18,7 +19,11 @@ use tokio::{
 };
 
 pub(crate) use self::source::UpstreamSource;
-use self::{begin::Begun, pings::Sent};
+use self::{
+    begin::{Begun, NotBegun},
+    hold::Wanted,
+    pings::Sent,
+};
 use super::{
     condition::Cause,
     feed::{FeedMode, FeedReport},
@@ -38,13 +43,19 @@ use crate::{
 
 /// How often it is asked how good what was sent is.
 const PING: Duration = Duration::from_secs(1);
-/// A stream on which nothing came for so long is dead.
-const SILENCE: Duration = Duration::from_secs(3);
+/// A stream on which no message came for so long is dead. One of a megabyte may take a while; who is gone is
+/// noticed by the connection before.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How much longer than there a proof counts here: until the next ping, and its answer, on a busy
 /// machine. Each instance in a chain adds as much.
 const SLACK: Duration = Duration::from_secs(2);
-/// While the upstream does not hear from the database, others are tried this often.
-const LOOK_FOR_BETTER: Duration = Duration::from_secs(2);
+/// While the upstream does not hear from the database, others are tried after so long, and then ever less
+/// often.
+const LOOK_FOR_BETTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(1)];
+/// A stream that lasted for so long was a good one: the next attempt follows soon.
+const LASTED: Duration = Duration::from_secs(10);
+/// While changes are off, a proof that is older is none.
+const RECENT: Duration = Duration::from_secs(4);
 /// Between two attempts to follow.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
@@ -55,8 +66,10 @@ pub(crate) struct Follow<'a> {
     source: &'a UpstreamSource,
     hold: Hold,
     report: &'a Mutex<FeedReport>,
-    /// All tenants are to be looked through again.
-    sweep: Notify,
+    /// What is to be read where every tenant is held.
+    wanted: Mutex<Wanted>,
+    /// There is some of it.
+    wants: Notify,
     /// What was received up to there is known.
     position: Mutex<Option<proto::Position>>,
     /// The tenants that have changed, of which it was not sent what has become of them.
@@ -79,8 +92,17 @@ impl<'a> Follow<'a> {
         hold: Hold,
         report: &'a Mutex<FeedReport>,
     ) -> Self {
-        let (sweep, position, awaited) = (Notify::new(), Mutex::default(), Mutex::default());
-        Self { api, upstream, source, hold, report, sweep, position, awaited }
+        Self {
+            api,
+            upstream,
+            source,
+            hold,
+            report,
+            wanted: Mutex::default(),
+            wants: Notify::new(),
+            position: Mutex::default(),
+            awaited: Mutex::default(),
+        }
     }
 
     /// Feeds the cache, and never returns.
@@ -94,12 +116,20 @@ impl<'a> Follow<'a> {
     async fn follow(&self) -> Infallible {
         let [shortest, longest] = PAUSES;
         let mut pause = shortest;
+        let mut look = LOOK_FOR_BETTER[0];
         loop {
             let position = self.position.lock().clone();
             match begin::begin(self.source, position, &self.api.clock).await {
                 Ok(begun) => {
-                    let url = begun.url.clone();
-                    match self.follow_one(begun).await {
+                    let (url, began) = (begun.url.clone(), Instant::now());
+                    let ended = self.follow_one(begun, look).await;
+                    pause =
+                        if began.elapsed() > LASTED { shortest } else { (pause * 2).min(longest) };
+                    look = match ended {
+                        Ended::Lost(_) => LOOK_FOR_BETTER[0],
+                        Ended::Another => (look * 2).min(LOOK_FOR_BETTER[1]),
+                    };
+                    match ended {
                         Ended::Lost(problem) => {
                             tracing::warn!(%url, "the upstream {url} was lost: {problem}");
                         }
@@ -107,9 +137,9 @@ impl<'a> Follow<'a> {
                             tracing::info!(%url, "the upstream {url} does not hear from the database: others are tried");
                         }
                     }
-                    pause = shortest;
                 }
-                Err(problem) => {
+                Err(NotBegun::MissedTooMuch) => *self.position.lock() = None,
+                Err(NotBegun::Failed(problem)) => {
                     self.lose(&problem);
                     pause = (pause * 2).min(longest);
                 }
@@ -119,9 +149,11 @@ impl<'a> Follow<'a> {
     }
 
     /// Follows one until that ends.
-    async fn follow_one(&self, mut begun: Begun) -> Ended {
-        self.upstream.ask(Some(begun.client.clone()));
-        self.open(begun.opened.take().unwrap_or_default());
+    async fn follow_one(&self, mut begun: Begun, look: Duration) -> Ended {
+        let opened = begun.opened.take().unwrap_or_default();
+        let instance = opened.position.as_ref().map_or(0, |position| position.instance);
+        self.upstream.ask(begun.client.clone(), instance);
+        self.open(opened);
         tracing::info!(url = %begun.url, "following the upstream {}", begun.url);
         for missed in std::mem::take(&mut begun.missed) {
             if let Err(problem) = self.take_in(missed) {
@@ -137,7 +169,7 @@ impl<'a> Follow<'a> {
             let message = tokio::select! {
                 message = begun.stream.message() => message,
                 _ = beat.tick() => {
-                    let is_better_elsewhere = since.is_some_and(|since: Instant| since.elapsed() > LOOK_FOR_BETTER);
+                    let is_better_elsewhere = since.is_some_and(|since: Instant| since.elapsed() > look);
                     if is_better_elsewhere && self.source.has_several() {
                         return Ended::Another;
                     }
@@ -176,8 +208,9 @@ impl<'a> Follow<'a> {
         if let Some(position) = &heartbeat.position {
             self.reach(position.clone());
         }
-        let age = span(heartbeat.proof_age).and_then(|age| chrono::TimeDelta::from_std(age).ok());
-        let proof = age.map(|age| sent.time - age);
+        let age = span(heartbeat.proof_age);
+        let before = |age| sent.time.checked_sub_signed(TimeDelta::from_std(age).ok()?);
+        let proof = age.and_then(before);
         let cache = &self.api.cache;
         match (heartbeat.feed(), proof, span(heartbeat.valid_for)) {
             (proto::FeedState::Live, Some(proof), Some(valid_for)) => {
@@ -186,7 +219,7 @@ impl<'a> Follow<'a> {
                 None
             }
             (proto::FeedState::Off, proof, _) => {
-                cache.feed_off(proof);
+                cache.feed_off(proof.filter(|_| age.is_some_and(|age| age < RECENT)));
                 self.note(FeedMode::Off, |_| {});
                 None
             }

@@ -59,8 +59,19 @@ pub(crate) async fn run(
 /// the upstream vouches for what is held, and has it compared with the database.
 pub(crate) async fn run_at_the_edge(api: &Api) -> Infallible {
     let (never, ..) =
-        tokio::join!(revalidate_without_changes(api), sum_up(), refresh_catalogue(api));
+        tokio::join!(revalidate_without_changes(api), sum_up(), refresh_catalogue(api), probe(api));
     never
+}
+
+/// While loads fail, finds out whether they succeed again, though nobody asks.
+async fn probe(api: &Api) -> Infallible {
+    loop {
+        sleep(LONGEST_PAUSE).await;
+        let failing = api.cache.failing_loads();
+        if failing.is_some_and(|failing| !failing.last_succeeded) {
+            api.cache.probe(api.clock.now()).await;
+        }
+    }
 }
 
 /// Reads again what is held while changes are off: it would become too old.

@@ -116,6 +116,7 @@ pub(super) fn may_be_large(method: Method) -> bool {
             | Method::GetFacts
             | Method::GetCatalogue
             | Method::ListTenantKeys
+            | Method::FollowFacts
             | Method::IssueLease
     )
 }

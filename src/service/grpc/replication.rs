@@ -28,12 +28,13 @@ const KEYS_AT_ONCE: usize = 1_000;
 #[async_trait]
 impl ReplicationService for Api {
     async fn get_facts(&self, request: Request<GetFactsRequest>) -> Answer<GetFactsResponse> {
-        sized(convert::facts_response(self.get_facts(convert::facts_query(&request)?).await?))
+        let found = self.get_facts(convert::facts_query(&request)?).await?;
+        sized(convert::facts_response(found, self.hub.instance()))
     }
 
     async fn get_catalogue(&self, _: Request<GetCatalogueRequest>) -> Answer<GetCatalogueResponse> {
         let (catalogue, stale) = self.get_catalogue().await?;
-        sized(convert::catalogue_response(&catalogue, stale))
+        sized(convert::catalogue_response(&catalogue, stale, self.hub.instance()))
     }
 
     type ListTenantKeysStream =
@@ -43,9 +44,14 @@ impl ReplicationService for Api {
         &self,
         request: Request<ListTenantKeysRequest>,
     ) -> Answer<Self::ListTenantKeysStream> {
-        let keys = self.list_tenant_keys(convert::caller(&request)).await?;
-        let pages: Vec<_> = keys.chunks(KEYS_AT_ONCE).map(convert::keys_response).collect();
-        answer(Box::pin(stream::iter(pages.into_iter().map(Ok))))
+        let (keys, place) = self.list_tenant_keys(convert::caller(&request)).await?;
+        // Each page is made once there is room for it, and the place is held until the last.
+        let pages = (0..keys.len().div_ceil(KEYS_AT_ONCE)).map(move |page| {
+            let _held = &place;
+            let keys = keys.iter().skip(page * KEYS_AT_ONCE).take(KEYS_AT_ONCE);
+            Ok(convert::keys_response(keys))
+        });
+        answer(Box::pin(stream::iter(pages)))
     }
 
     type FollowFactsStream =

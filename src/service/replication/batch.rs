@@ -88,11 +88,13 @@ impl Changes {
         Self { reset: true, ..Self::default() }
     }
 
+    /// Of changes whose outcomes nobody sends.
     pub(super) fn of(changes: &[Change]) -> Self {
         let mut all = Self::default();
         for change in changes {
             all.add(*change);
         }
+        all.outcomes = all.tenants.iter().map(|id| (*id, Outcome::Unread)).collect();
         all
     }
 
@@ -158,8 +160,9 @@ impl Gathered {
             Change::Tenant(id) if self.awaited.len() < MAX_AWAITED => {
                 self.awaited.insert(id);
             }
+            Change::Tenant(id) => _ = self.changes.outcomes.insert(id, Outcome::Unread),
             Change::Tenants => self.awaited.clear(),
-            Change::Tenant(_) | Change::Directory | Change::Catalogue => {}
+            Change::Directory | Change::Catalogue => {}
         }
     }
 }

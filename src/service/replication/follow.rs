@@ -1,6 +1,11 @@
 //! One who follows: what has changed, and on being asked how good what it knows is.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use futures_util::{Stream, StreamExt};
@@ -14,10 +19,11 @@ use super::{
 use crate::{
     cache::{FeedState, RelayedFeed},
     clock::Uptime,
+    domain::TenantId,
     security::callers::CallerService,
     service::{
         Api,
-        caller::{CallerIdentity, Credentials},
+        caller::Credentials,
         error::RequestError,
         stream_places::Place,
         stream_rights::StreamRights,
@@ -82,6 +88,8 @@ pub(in crate::service) struct Follower {
     /// The number of the last batch that it has had.
     sequence: u64,
     outbox: VecDeque<FollowMessage>,
+    /// Whose changes it is sent; `None`: all.
+    tenants: Option<HashSet<TenantId>>,
     ping: u64,
     /// A heartbeat is due.
     owes_heartbeat: bool,
@@ -109,6 +117,9 @@ impl Api {
         let place = place.ok_or(RequestError::TooManyFollowers)?;
         self.cache.rests_on().ok_or(RequestError::NotHeardYet)?;
         self.hub.gather(&self.cache);
+        let tenants = rights.identity().tenants().cloned();
+        // Whose changes a position covers is not known: it may have been of somebody with other rights.
+        let position = position.filter(|_| tenants.is_none());
         let (sequence, outbox) = self.begin_following(position).await;
         Ok(Follower {
             api: self.clone(),
@@ -118,6 +129,7 @@ impl Api {
             ending,
             sequence,
             outbox,
+            tenants,
             ping,
             owes_heartbeat: true,
             told: None,
@@ -153,8 +165,10 @@ impl Follower {
     /// The next thing to send; `None`: the stream ends.
     pub(in crate::service) async fn next(&mut self) -> Option<Result<FollowMessage, RequestError>> {
         loop {
-            if let Err(refused) = self.rights.look_again(&self.api) {
-                return Some(Err(refused.into()));
+            match self.rights.look_again(&self.api) {
+                Ok(true) => self.begin_anew_if_others(),
+                Ok(false) => {}
+                Err(refused) => return Some(Err(refused.into())),
             }
             if let Some(message) = self.outbox.pop_front() {
                 return Some(Ok(self.for_this_caller(message)));
@@ -162,7 +176,10 @@ impl Follower {
             match self.hub().after(self.sequence) {
                 Next::Batch(batch) => {
                     self.sequence = batch.position.sequence;
-                    return Some(Ok(self.for_this_caller(FollowMessage::Batch(batch))));
+                    match self.for_this_caller(FollowMessage::Batch(batch)) {
+                        FollowMessage::Changes(changes, _) if changes.is_empty() => continue,
+                        message => return Some(Ok(message)),
+                    }
                 }
                 Next::Gone => {
                     let position = self.hub().position();
@@ -172,7 +189,7 @@ impl Follower {
                 }
                 Next::Nothing(position, feed) => {
                     if let Some(heartbeat) = self.heartbeat(position, feed) {
-                        return Some(Ok(FollowMessage::Heartbeat(heartbeat)));
+                        return Some(Ok(self.for_this_caller(FollowMessage::Heartbeat(heartbeat))));
                     }
                 }
             }
@@ -181,6 +198,18 @@ impl Follower {
                 Wakeup::Ping(None) | Wakeup::Ends => return None,
                 Wakeup::News | Wakeup::Rights => {}
             }
+        }
+    }
+
+    /// Where it is to be sent the changes of other tenants from now on, what it holds of those is not known
+    /// to be so.
+    fn begin_anew_if_others(&mut self) {
+        let tenants = self.rights.identity().tenants().cloned();
+        if std::mem::replace(&mut self.tenants, tenants.clone()) != tenants {
+            let position = self.hub().position();
+            self.sequence = position.sequence;
+            let reset = Changes { catalogue: true, ..Changes::reset() };
+            self.outbox = VecDeque::from([FollowMessage::Changes(reset, position)]);
         }
     }
 
@@ -227,19 +256,26 @@ impl Follower {
         if caller.tenants().is_none() {
             return message;
         }
-        let allowed = |changes: &Changes| allowed(changes, caller);
+        let allowed = |changes: &Changes| changes.of_tenants(|id| caller.may_ask_about(id));
+        // A mark covers the changes of all.
+        let unmarked = |position: Position| Position { mark: Arc::default(), ..position };
         match message {
             FollowMessage::Batch(batch) => {
-                FollowMessage::Changes(allowed(&batch.changes), batch.position.clone())
+                FollowMessage::Changes(allowed(&batch.changes), unmarked(batch.position.clone()))
             }
             FollowMessage::Changes(changes, position) => {
-                FollowMessage::Changes(allowed(&changes), position)
+                FollowMessage::Changes(allowed(&changes), unmarked(position))
             }
-            message @ (FollowMessage::Opened(_) | FollowMessage::Heartbeat(_)) => message,
+            FollowMessage::Opened(opened) => FollowMessage::Opened(Opened {
+                position: unmarked(opened.position),
+                // Where it is, is none of its business.
+                database: String::new(),
+                ..opened
+            }),
+            FollowMessage::Heartbeat(heartbeat) => FollowMessage::Heartbeat(Heartbeat {
+                position: unmarked(heartbeat.position),
+                ..heartbeat
+            }),
         }
     }
-}
-
-fn allowed(changes: &Changes, caller: CallerIdentity<'_>) -> Changes {
-    changes.of_tenants(|id| caller.may_ask_about(id))
 }

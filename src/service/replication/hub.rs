@@ -13,7 +13,9 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch},
+    sync::{
+        Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, OwnedSemaphorePermit, Semaphore, watch,
+    },
     time::{Instant, timeout_at},
 };
 
@@ -33,6 +35,8 @@ const BETWEEN_BATCHES: Duration = Duration::from_millis(25);
 /// Tenants in a batch, at most.
 const MAX_TENANTS: usize = 1_000;
 
+/// Those who list the keys of all tenants at the same time, at most: others come back a second later.
+const MAX_LISTING: usize = 64;
 /// How long the keys of all tenants are kept for others who want them: thousands may begin at once.
 const KEYS_MAX_AGE: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,8 @@ pub(crate) struct Hub(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     kept: Mutex<Kept>,
+    /// The places of those who list them.
+    listing: Arc<Semaphore>,
     /// Locked while somebody reads them.
     keys: AsyncMutex<Option<Keys>>,
     /// What those had missed who asked for it, by their marks, the last first. Locked while somebody
@@ -107,6 +113,7 @@ impl Hub {
         };
         Self(Arc::new(Inner {
             kept: kept.into(),
+            listing: Arc::new(Semaphore::new(MAX_LISTING)),
             keys: AsyncMutex::default(),
             missed: AsyncMutex::default(),
             news: watch::Sender::new(0),
@@ -126,6 +133,11 @@ impl Hub {
         self.0.news.subscribe()
     }
 
+    /// A place to list the keys of all tenants; `None`: others have them all.
+    pub(super) fn place_to_list(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.listing).try_acquire_owned().ok()
+    }
+
     /// The keys of all tenants, as somebody else has read them a moment ago, or by `reading`. Whoever
     /// follows is sent the facts of tenants that are newer.
     pub(super) async fn keys<E>(
@@ -143,6 +155,11 @@ impl Hub {
         let all: Arc<[TenantKey]> = reading.await?.into();
         *held = Some(Keys { all: Arc::clone(&all), read_at, directory });
         Ok(all)
+    }
+
+    /// The number of this instance.
+    pub(in crate::service) fn instance(&self) -> u64 {
+        self.0.kept.lock().position.instance
     }
 
     /// What others had missed.
@@ -177,7 +194,9 @@ impl Hub {
             let first = last - kept.batches.len() as u64;
             return (first..=last).contains(&position.sequence).then_some(position.sequence);
         }
-        let found = kept.marks.iter().find(|(mark, _)| *mark == position.mark);
+        // An empty one is of nobody.
+        let mark = Some(&position.mark).filter(|mark| !mark.is_empty())?;
+        let found = kept.marks.iter().find(|(known, _)| known == mark);
         let sequence = found.map(|(_, sequence)| *sequence)?;
         (last - sequence <= kept.batches.len() as u64).then_some(sequence)
     }

@@ -94,6 +94,10 @@ impl Position {
     /// The position, for whoever keeps it elsewhere.
     pub fn mark(&self) -> Arc<[u8]> {
         let Self { history, seen } = self;
+        // On SQLite no file is told from another by its history: only who reads it knows which it is.
+        if history.is_empty() {
+            return Arc::default();
+        }
         format!("{history}{SEPARATOR}{seen}").into_bytes().into()
     }
 
@@ -103,7 +107,8 @@ impl Position {
         // It becomes a part of a statement.
         let is_snapshot =
             |seen: &str| seen.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b':' | b','));
-        is_snapshot(seen).then(|| Self { history: history.to_owned(), seen: seen.to_owned() })
+        (is_snapshot(seen) && !history.is_empty())
+            .then(|| Self { history: history.to_owned(), seen: seen.to_owned() })
     }
 
     /// Is it of the same history: of the same database, and without a break?

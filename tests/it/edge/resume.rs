@@ -1,10 +1,13 @@
 //! What an edge has missed is sent, and nothing else is read again.
 
-use entitlementd::proto::v1::DecisionReason;
+use entitlementd::{
+    proto::{replication::GetFactsRequest, v1::DecisionReason},
+    store::{LoadTenant, Source, TenantKey},
+};
 
 use super::core;
 use crate::{
-    harness::{Server, proxy::Proxy},
+    harness::{NOW, Server, id, proxy::Proxy},
     metrics::SHOWN,
 };
 
@@ -51,4 +54,33 @@ async fn a_change_that_was_missed_is_sent_by_another_core_of_the_same_database()
     edge.until_reason(1, Enabled, TenantSuspended).await;
     edge.is_granted_unmarked(2).await;
     assert_eq!(edge.resets().await, resets);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_core_answers_than_the_one_that_is_followed_is_marked_and_not_kept() {
+    let core = core().await;
+    let other = Server::start_with(core.database.again().await, &SHOWN).await;
+    let network = Proxy::to(core.port()).await;
+    let mut edge = core.unready_edge(&[network.port()], &SHOWN).await;
+    edge.wait_until_ready().await;
+    edge.is_granted_unmarked(1).await;
+    // As behind one address of both: what is open goes on, and another connection leads elsewhere.
+    let mut upstream = entitlementd::upstream::Upstream::default();
+    let url = format!("http://127.0.0.1:{}", network.port());
+    let nobody = entitlementd::upstream::Credentials::default();
+    let client = entitlementd::upstream::connect(&url, &nobody, false).await.unwrap();
+    let asked = client.clone().get_facts(GetFactsRequest::default()).await.unwrap();
+    upstream.ask(client, asked.into_inner().instance);
+    assert!(!is_of_another(&mut upstream).await);
+    network.point_at(other.port());
+    network.cut().await;
+    assert!(is_of_another(&mut upstream).await);
+}
+
+/// Is what is asked for answered by another instance?
+async fn is_of_another(upstream: &mut entitlementd::upstream::Upstream) -> bool {
+    let key = TenantKey::parse(&id(2)).unwrap();
+    let read = upstream.load_tenants(&[key], Source::Primary, NOW).await.unwrap();
+    assert!(read.value[0].as_ref().unwrap().facts.is_some());
+    read.is_from_standby
 }

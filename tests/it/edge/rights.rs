@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use entitlementd::proto::replication::{
-    FollowFactsRequest, GetFactsRequest, ListTenantKeysRequest, TenantKey,
+    FollowFactsRequest, GetFactsRequest, ListTenantKeysRequest, TenantKey, found_facts::Outcome,
     replication_service_client::ReplicationServiceClient, tenant_key::Key,
 };
 use tempfile::NamedTempFile;
@@ -11,7 +11,7 @@ use tonic::{Code, Request};
 
 use super::core;
 use crate::{
-    harness::{Database, Row, Server, id, reason_of, server::connect},
+    harness::{Database, NOW, Row, Server, id, reason_of, server::connect, until_so},
     metrics::SHOWN,
 };
 
@@ -90,15 +90,43 @@ async fn an_edge_of_some_tenants_is_sent_these_and_no_others() {
         key(Key::Id(id.into_bytes().to_vec()))
     };
     let ask = |tenants| with_token(GetFactsRequest { tenants, min_revision: 0 }, "plant");
-    let refused = client.get_facts(ask(vec![by_id(1), by_id(2)])).await.unwrap_err();
-    assert_eq!(refused.code(), Code::PermissionDenied);
-    let by_subdomain = vec![key(Key::Subdomain("tenant-2".to_owned()))];
-    let found = client.get_facts(ask(by_subdomain)).await.unwrap().into_inner().found;
-    let outcome = format!("{:?}", found[0].outcome);
-    assert!(outcome.contains("AbsentTenant"), "{outcome}");
+    let by_subdomain = key(Key::Subdomain("tenant-2".to_owned()));
+    let asked = ask(vec![by_id(1), by_id(2), by_subdomain, by_id(999)]);
+    let found = client.get_facts(asked).await.unwrap().into_inner().found;
+    let [own, others @ ..] = &*found else { panic!("{found:?}") };
+    assert!(matches!(own.outcome, Some(Outcome::Facts(_))), "{own:?}");
+    for other in others {
+        let Some(Outcome::AbsentTenant(absent)) = &other.outcome else { panic!("{other:?}") };
+        assert_eq!(absent.as_of.unwrap().seconds, NOW.timestamp(), "as one that there is not");
+    }
     let listed = client.list_tenant_keys(with_token(ListTenantKeysRequest {}, "plant")).await;
     let page = listed.unwrap().into_inner().message().await.unwrap().unwrap();
     assert_eq!(page.tenants, [by_id(1), key(Key::Subdomain("tenant-1".to_owned()))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_that_are_taken_from_an_edge_or_given_to_it_are_held_as_before_no_longer() {
+    use entitlementd::proto::v1::DecisionReason::{Enabled, TenantNotFound};
+    let callers = callers();
+    let core = core_that_knows(&callers).await;
+    let token = file("edge");
+    let flags = ["--upstream-token-file", token.path().to_str().unwrap(), "--hold", "all"];
+    let mut edge = core.edge(&[&SHOWN[..], &flags].concat()).await;
+    edge.until_metrics(|metrics| metrics.of("cache_entries") == 2.0).await;
+    edge.is_granted_unmarked(2).await;
+    let all = std::fs::read_to_string(callers.path()).unwrap();
+    let of_edge = "services = [\"replication\"]\n[[caller]]\nname = \"plant\"";
+    let fewer = format!("tenants = [\"{}\"]\n{of_edge}", id(1));
+    std::fs::write(callers.path(), all.replacen(of_edge, &fewer, 1)).unwrap();
+    core.running.reload();
+    until_so("tenant 2 is not its business any more", async || {
+        edge.reason_and_mark(2, "finance").await == (TenantNotFound, false)
+    })
+    .await;
+    edge.is_granted_unmarked(1).await;
+    std::fs::write(callers.path(), all).unwrap();
+    core.running.reload();
+    edge.until_reason(2, TenantNotFound, Enabled).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

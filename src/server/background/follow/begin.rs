@@ -7,7 +7,7 @@ use futures_util::{
     stream::{self, FuturesUnordered},
 };
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::{pings::Pings, source::UpstreamSource};
 use crate::{
@@ -20,10 +20,21 @@ use crate::{
     upstream::Client,
 };
 
-/// How long an upstream may take to let itself be followed.
+/// How long an upstream may take until it says something, at first and then again and again.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What was missed, at most, in bytes. With more, beginning anew takes less.
+const MAX_MISSED_BYTES: usize = 32 << 20;
 /// How much longer others get, once one has answered that does not hear from the database.
 const HEAD_START: Duration = Duration::from_millis(500);
+
+/// Why none can be followed.
+#[derive(Debug)]
+pub(super) enum NotBegun {
+    /// More was missed than is worth being sent.
+    MissedTooMuch,
+    /// For these reasons.
+    Failed(String),
+}
 
 /// An upstream that is followed.
 #[derive(Debug)]
@@ -45,7 +56,7 @@ pub(super) async fn begin(
     source: &UpstreamSource,
     position: Option<Position>,
     clock: &Clock,
-) -> Result<Begun, String> {
+) -> Result<Begun, NotBegun> {
     let attempt = |url| attempt(source, url, position.clone(), clock);
     let mut attempts: FuturesUnordered<_> = source.urls().iter().map(attempt).collect();
     let (mut second_best, mut problems) = (None, Vec::new());
@@ -59,8 +70,9 @@ pub(super) async fn begin(
         match ended {
             Some(Ok(begun)) if begun.hears() => return Ok(begun),
             Some(Ok(begun)) => _ = second_best.get_or_insert(begun),
-            Some(Err(problem)) => problems.push(problem),
-            None => return second_best.ok_or_else(|| problems.join("; ")),
+            Some(Err(NotBegun::Failed(problem))) => problems.push(problem),
+            Some(Err(too_much)) => return Err(too_much),
+            None => return second_best.ok_or_else(|| NotBegun::Failed(problems.join("; "))),
         }
     }
 }
@@ -77,10 +89,32 @@ async fn attempt(
     url: &UpstreamUrl,
     position: Option<Position>,
     clock: &Clock,
-) -> Result<Begun, String> {
-    let begun = timeout(PATIENCE, follow(source, url, position, clock)).await;
-    let begun = begun.unwrap_or_else(|_| Err(format!("it did not answer within {PATIENCE:?}")));
-    begun.map_err(|problem| format!("{url}: {problem}"))
+) -> Result<Begun, NotBegun> {
+    let failed = |problem: String| NotBegun::Failed(format!("{url}: {problem}"));
+    let mut begun = in_time(follow(source, url, position, clock)).await.map_err(failed)?;
+    let mut missed = 0;
+    while begun.heartbeat.is_none() {
+        let message = async { begun.stream.message().await.map_err(|status| said(&status)) };
+        let message = in_time(message).await.map_err(failed)?;
+        let message = message.ok_or_else(|| failed("it has ended the stream".to_owned()))?;
+        begun.opened = message.opened.or(begun.opened);
+        missed += message.changes.as_ref().map_or(0, prost::bytes::Bytes::len);
+        if missed > MAX_MISSED_BYTES {
+            return Err(NotBegun::MissedTooMuch);
+        }
+        begun.missed.extend(message.changes);
+        begun.heartbeat = message.heartbeat;
+    }
+    Ok(begun)
+}
+
+async fn in_time<T>(waiting: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let waited = timeout(PATIENCE, waiting).await;
+    waited.unwrap_or_else(|_| Err(format!("it did not answer within {PATIENCE:?}")))
+}
+
+fn said(status: &Status) -> String {
+    status.message().to_owned()
 }
 
 async fn follow(
@@ -92,16 +126,7 @@ async fn follow(
     let mut client = source.connect(url).await?;
     let (pings, mut requests) = Pings::begin(position, clock);
     let requests = stream::poll_fn(move |context| requests.poll_recv(context));
-    let stream = client.follow_facts(requests).await;
-    let stream = stream.map_err(|status| status.message().to_owned())?.into_inner();
-    let (url, opened, missed) = (url.clone(), None, Vec::new());
-    let mut begun = Begun { url, client, stream, pings, opened, missed, heartbeat: None };
-    while begun.heartbeat.is_none() {
-        let message = begun.stream.message().await.map_err(|status| status.message().to_owned())?;
-        let message = message.ok_or("it has ended the stream")?;
-        begun.opened = message.opened.or(begun.opened);
-        begun.missed.extend(message.changes);
-        begun.heartbeat = message.heartbeat;
-    }
-    Ok(begun)
+    let stream = client.follow_facts(requests).await.map_err(|status| said(&status))?;
+    let (url, stream, opened, missed) = (url.clone(), stream.into_inner(), None, Vec::new());
+    Ok(Begun { url, client, stream, pings, opened, missed, heartbeat: None })
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use prost::{Message, bytes::Bytes};
+use prost_types::Timestamp;
 use uuid::Uuid;
 
-use super::Follow;
+use super::{Follow, hold::Wanted};
 use crate::{
     cache::Sent,
     config::Hold,
@@ -23,7 +24,8 @@ const MAX_AWAITED: usize = 1 << 16;
 impl Follow<'_> {
     /// A stream has begun.
     pub(super) fn open(&self, opened: FollowOpened) {
-        let FollowOpened { database, reset, position } = opened;
+        // The position is that after what was missed, which is yet to be taken in.
+        let FollowOpened { database, reset, position: _ } = opened;
         self.upstream.note_database(database);
         let awaited = std::mem::take(&mut *self.awaited.lock());
         let now = self.api.clock.now();
@@ -34,10 +36,7 @@ impl Follow<'_> {
             // What has become of it was perhaps sent on the stream before, after that had ended here.
             self.api.cache.receive(Sent::Unread(id), false, now);
         }
-        if let Some(position) = position {
-            self.reach(position);
-        }
-        self.sweep.notify_one();
+        self.want(Wanted::All);
     }
 
     /// What was received up to there is known.
@@ -65,7 +64,9 @@ impl Follow<'_> {
         self.api.cache.apply_changes(&news, now);
         self.await_outcomes(changed);
         let mut shared = Shared::default();
-        for facts in changes.facts {
+        for mut facts in changes.facts {
+            // Read before now, whatever a clock shows there.
+            facts.as_of = facts.as_of.map(|at| earlier(at, wire::instant(now)));
             let id = facts.tenant.as_ref().and_then(|tenant| Uuid::from_slice(&tenant.id).ok());
             let id = TenantId::from(id.ok_or_else(|| unreadable(&"a tenant without an id"))?);
             self.receive(id, wire::facts_of(facts, &mut shared).map_or_else(
@@ -81,16 +82,16 @@ impl Follow<'_> {
             let id = Uuid::from_slice(&id).map_err(|error| unreadable(&error))?.into();
             self.receive(id, Sent::Gone(id, revision));
         }
-        let lacks_some = !unread.is_empty();
-        for id in unread {
-            self.receive(id, Sent::Unread(id));
+        for id in &unread {
+            self.receive(*id, Sent::Unread(*id));
         }
+        // The facts of a tenant that is new are sent as those of one that has changed are.
+        self.want(Wanted::Some(unread.into_iter().collect()));
         if let Some(position) = changes.position {
             self.reach(position);
         }
-        // The facts of a tenant that is new are sent as those of one that has changed are.
-        if changes.reset || lacks_some {
-            self.sweep.notify_one();
+        if changes.reset {
+            self.want(Wanted::All);
         }
         Ok(())
     }
@@ -109,6 +110,10 @@ impl Follow<'_> {
         self.awaited.lock().remove(&id);
         self.api.cache.receive(sent, self.hold == Hold::All, self.api.clock.now());
     }
+}
+
+fn earlier(one: Timestamp, other: Timestamp) -> Timestamp {
+    if (one.seconds, one.nanos) <= (other.seconds, other.nanos) { one } else { other }
 }
 
 /// Ids, 16 bytes each. `None`: they are none.

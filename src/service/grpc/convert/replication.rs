@@ -70,12 +70,17 @@ fn key(key: &TenantKey) -> proto::TenantKey {
     proto::TenantKey { key: Some(key) }
 }
 
-pub(in crate::service) fn keys_response(keys: &[TenantKey]) -> proto::ListTenantKeysResponse {
-    proto::ListTenantKeysResponse { tenants: keys.iter().map(key).collect() }
+pub(in crate::service) fn keys_response<'a>(
+    keys: impl Iterator<Item = &'a TenantKey>,
+) -> proto::ListTenantKeysResponse {
+    proto::ListTenantKeysResponse { tenants: keys.map(key).collect() }
 }
 
-pub(in crate::service) fn facts_response(found: Vec<Found>) -> proto::GetFactsResponse {
-    proto::GetFactsResponse { found: found.into_iter().map(found_facts).collect() }
+pub(in crate::service) fn facts_response(
+    found: Vec<Found>,
+    instance: u64,
+) -> proto::GetFactsResponse {
+    proto::GetFactsResponse { found: found.into_iter().map(found_facts).collect(), instance }
 }
 
 fn found_facts(found: Found) -> proto::FoundFacts {
@@ -109,8 +114,9 @@ fn found_facts(found: Found) -> proto::FoundFacts {
 pub(in crate::service) fn catalogue_response(
     catalogue: &Catalogue,
     stale: bool,
+    instance: u64,
 ) -> proto::GetCatalogueResponse {
-    proto::GetCatalogueResponse { catalogue: Some(wire::catalogue(catalogue)), stale }
+    proto::GetCatalogueResponse { catalogue: Some(wire::catalogue(catalogue)), stale, instance }
 }
 
 pub(in crate::service) fn follow_query(
