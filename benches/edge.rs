@@ -318,7 +318,8 @@ fn hold(core: &Instance, folder: &Path) {
             started.elapsed().as_secs_f64(),
             edge.resident() / f64::from(1 << 20)
         );
-        while edge.metric("state_file_bytes") < f64::from(TENANTS) {
+        // Until all are in it: with ten subscriptions each takes more than that.
+        while edge.metric("state_file_bytes") < 300.0 * f64::from(TENANTS) {
             std::thread::sleep(Duration::from_millis(50));
         }
         println!("  state file: {:.1} MiB", edge.metric("state_file_bytes") / f64::from(1 << 20));

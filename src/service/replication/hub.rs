@@ -30,8 +30,10 @@ use crate::{
 
 /// After the first thing that is learned others follow: a change, and then the facts.
 const GATHER: Duration = Duration::from_millis(5);
-/// Batches follow each other at this distance at least: thousands wait for each.
+/// Batches follow each other at this distance at least, and at so much more for each who follows, which is
+/// some twice what sending it to one takes: half a core is left to others, however many there are.
 const BETWEEN_BATCHES: Duration = Duration::from_millis(25);
+const FOR_EACH_FOLLOWER: Duration = Duration::from_micros(25);
 /// Tenants in a batch, at most.
 const MAX_TENANTS: usize = 1_000;
 
@@ -207,7 +209,7 @@ impl Hub {
         let mut last = Instant::now();
         loop {
             gathered.add(relaying.next().await);
-            let until = (Instant::now() + GATHER).max(last + BETWEEN_BATCHES);
+            let until = (Instant::now() + GATHER).max(last + self.between_batches());
             while gathered.changes.len() < MAX_TENANTS
                 && let Ok(relayed) = timeout_at(until, relaying.next()).await
             {
@@ -216,6 +218,11 @@ impl Hub {
             last = Instant::now();
             self.publish(&mut gathered);
         }
+    }
+
+    fn between_batches(&self) -> Duration {
+        let followers = u32::try_from(self.0.news.receiver_count()).unwrap_or(u32::MAX);
+        BETWEEN_BATCHES.max(FOR_EACH_FOLLOWER.saturating_mul(followers))
     }
 
     fn publish(&self, gathered: &mut Gathered) {

@@ -227,10 +227,13 @@ fn what_is_shipped_gives_up_no_try_that_the_server_may_still_answer() {
     };
     let mut files: Vec<_> = files_in(&deploy).into_iter().filter(is_asked_again).collect();
     files.sort();
-    assert_eq!(
-        files,
-        ["envoy/envoy.yaml", "kubernetes/sidecar/envoy.yaml"].map(|it| deploy.join(it))
-    );
+    let known = [
+        "envoy/edge.yaml",
+        "envoy/envoy.yaml",
+        "kubernetes/edge/envoy/envoy.yaml",
+        "kubernetes/sidecar/envoy.yaml",
+    ];
+    assert_eq!(files, known.map(|it| deploy.join(it)));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let (timeout, one_try) =
