@@ -20,7 +20,7 @@ mod load;
 
 use std::{
     cell::RefCell,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -127,7 +127,7 @@ impl Instance {
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let page = ureq(self.metrics);
+        let page = metrics_page(self.metrics);
         let line = page.lines().find(|line| line.starts_with(&format!("entitlementd_{name} ")));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
     }
@@ -137,17 +137,10 @@ impl Instance {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-
-    /// Bytes of memory that it has.
-    fn resident(&self) -> f64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0
-    }
 }
 
 /// The metrics of an instance.
-fn ureq(port: u16) -> String {
+fn metrics_page(port: u16) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
@@ -316,7 +309,7 @@ fn hold(core: &Instance, folder: &Path) {
         println!(
             "{TENANTS} tenants held from {from}: {:.2} s; {:.0} MiB",
             started.elapsed().as_secs_f64(),
-            edge.resident() / f64::from(1 << 20)
+            edge.process.resident_bytes() / f64::from(1 << 20)
         );
         // So many are written each half minute or so: until all are in it.
         std::thread::sleep(Duration::from_secs(40));
@@ -356,12 +349,12 @@ async fn fleet() {
         alone.push(round(&core, None, &all, load, second).await);
     }
 
-    let before = core.resident();
+    let before = core.process.resident_bytes();
     let fleet = Fleet::start(core.port, followers).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     println!(
         "\n{followers} who follow and are told nothing: {:.1} KiB of the core each",
-        (core.resident() - before) / 1024.0 / followers as f64
+        (core.process.resident_bytes() - before) / 1024.0 / followers as f64
     );
     let mut beside = Vec::new();
     for _ in 0..7 {

@@ -76,8 +76,7 @@ pub use self::{
     load_health::FailingLoads,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
-    receive::Sent,
-    relay::{Relayed, RelayedFeed, Relaying},
+    relay::{ChangeOutcome, Relayed, RelayedFeed, Relaying},
     restored::ReadBefore,
     revalidate::RevalidationStep,
     settings::{AfterChange, CacheSettings},
@@ -267,11 +266,6 @@ impl<L: LoadTenant> Cache<L> {
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
         self.answer(self.0.lookup_by_key(key, now), || key.clone(), now).await
-    }
-
-    /// Where it loads from.
-    pub fn loader(&self) -> &L {
-        &self.0.loader
     }
 
     async fn answer(

@@ -123,27 +123,35 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     sources.extend(tokens.map(FutureExt::boxed));
     let report = Arc::default();
     let readiness = Readiness::of_core(&core, args.changes.changes, Arc::clone(&report));
+    let readiness = Arc::new(readiness);
     let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
     let off = [
         ("changes", args.changes.changes == ChangesMode::Off),
         ("enforcement", args.instance.gateway.enforce == Enforce::Off),
     ];
-    let start = Start {
-        api: core.api.clone(),
-        location: core.store.location(),
-        max_connections: Some(args.pool.database_max_connections),
-        facts_from: url.to_string(),
-        given: &args.given,
-        off: &off,
-    };
+    let api = core.api.clone();
     let work = Work::Core(Box::new(CoreWork {
         core,
         migrate,
         changes: args.changes.clone(),
         nightly: (args.reconcile_usage.clone(), args.reconcile_usage_at),
     }));
-    let parts = (security, health, report, readiness, admin, sources, reload);
-    run(&args.instance, start, work, parts).await
+    let prepared = Prepared {
+        api,
+        max_connections: Some(args.pool.database_max_connections),
+        facts_from: url.to_string(),
+        given: &args.given,
+        off: &off,
+        work,
+        security,
+        health,
+        report,
+        readiness,
+        admin,
+        sources,
+        reload,
+    };
+    prepared.run(&args.instance).await
 }
 
 /// Starts an instance that has no database, in the same way.
@@ -155,18 +163,23 @@ pub async fn start_edge(args: EdgeArgs, clock: Clock) -> Result<Running, ServeEr
     let (reload, health) = (Reload::default(), HealthReporter::default());
     let sources = followed.by(&api, &reload);
     let report = Arc::default();
-    let readiness = Readiness::of_edge(api.clone(), Arc::clone(&report));
-    let start = Start {
-        api: api.clone(),
-        location: source.location(),
+    let readiness = Arc::new(Readiness::of_edge(api.clone(), Arc::clone(&report)));
+    let prepared = Prepared {
+        api,
         max_connections: None,
         facts_from: source.to_string(),
         given: &args.given,
         off: &[("enforcement", args.instance.gateway.enforce == Enforce::Off)],
+        work: Work::Edge(Box::new(EdgeWork { source, upstream, hold: args.upstream.hold })),
+        security,
+        health,
+        report,
+        readiness,
+        admin: None,
+        sources,
+        reload,
     };
-    let work = Work::Edge(Box::new(EdgeWork { source, upstream, hold: args.upstream.hold }));
-    let parts = (security, health, report, readiness, None, sources, reload);
-    run(&args.instance, start, work, parts).await
+    prepared.run(&args.instance).await
 }
 
 /// What both kinds of instances open first.
@@ -193,109 +206,99 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// What is known of an instance that is about to listen.
-struct Start<'a> {
+/// An instance that is about to listen.
+struct Prepared<'a> {
     api: Api,
-    /// What tells its facts from those of others: see [`State`].
-    location: String,
+    /// Connections to the database at the same time; `None`: there is none.
     max_connections: Option<u32>,
-    /// Where they come from, for the log.
+    /// The database, or the upstreams.
     facts_from: String,
     given: &'a [Given],
     off: &'a [(&'a str, bool)],
-}
-
-/// What differs between the two kinds by then.
-type StartedParts<'a> = (
-    Security<'a>,
-    HealthReporter,
-    Arc<Mutex<FeedReport>>,
-    Readiness,
-    Option<Endpoint<Front<AdminServices>>>,
-    Sources,
-    Reload,
-);
-
-/// Listens, and runs all of it.
-async fn run(
-    args: &InstanceArgs,
-    start: Start<'_>,
     work: Work,
-    (security, health, report, readiness, admin, sources, reload): StartedParts<'_>,
-) -> Result<Running, ServeError> {
-    let (api, readiness) = (start.api.clone(), Arc::new(readiness));
-    // Before anything is answered, so that the first answers are good.
-    let open = |path| State::open(path, api.clone(), &start.location);
-    let state = args.cache.state_dir.as_deref().map(open).transpose()?;
-    let data = data::bind(args, &api, &health, &security).await?;
-    let forward_auth = forward_auth::bind(args, &api, &security).await?;
-    let in_flight =
-        [Some(data.answers.in_flight()), admin.as_ref().map(|admin| admin.answers.in_flight())];
-    let metrics = ServerMetrics::new(
-        start.max_connections,
-        api.clone(),
-        Arc::clone(&report),
-        Arc::clone(&readiness),
-        security.offer(),
-        in_flight.into_iter().flatten().collect(),
-        state.clone(),
-    );
-    let connections = metrics.connections.clone();
-    let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
-    let address = data.address.clone();
-    log_start(args, &start, &security, &address);
-
-    let (stop, stopped) = oneshot::channel();
-    let forward_auth_address = forward_auth.as_ref().map(|endpoint| endpoint.address.clone());
-    let admin_address = admin.as_ref().map(|endpoint| endpoint.address.clone());
-    let metrics_address = probes.as_ref().map(Probes::address);
-    let endpoints = Endpoints { data, forward_auth, admin, probes };
-    let server = Server::new(args.clone(), api, work, health, report, readiness, connections);
-    let task =
-        tokio::spawn(server.keeping(state).supervise(endpoints, sources, stopped.map(|_| ())));
-    Ok(Running {
-        address,
-        forward_auth_address,
-        admin_address,
-        metrics_address,
-        reload,
-        stop,
-        task,
-    })
+    security: Security<'a>,
+    health: HealthReporter,
+    report: Arc<Mutex<FeedReport>>,
+    readiness: Arc<Readiness>,
+    admin: Option<Endpoint<Front<AdminServices>>>,
+    sources: Sources,
+    reload: Reload,
 }
 
-/// The first line of the log: what has started, and the settings that may surprise.
-fn log_start(
-    args: &InstanceArgs,
-    start: &Start<'_>,
-    security: &Security<'_>,
-    address: &ListenAddress,
-) {
-    let is_default = |given: &&Given| given.source == Source::Default;
-    let settings: Vec<String> =
-        start.given.iter().filter(|given| !is_default(given)).map(ToString::to_string).collect();
-    let off = [
-        ("TLS", args.security.tls_cert.is_none()),
-        ("callers", !security.knows_callers()),
-        ("metrics", args.metrics_listen.is_none()),
-    ];
-    let off: Vec<&str> =
-        off.iter().chain(start.off).filter_map(|(what, is_off)| is_off.then_some(*what)).collect();
-    let from = &start.facts_from;
-    let has_database = start.max_connections.is_some();
-    tracing::info!(
-        %address,
-        database = has_database.then(|| tracing::field::display(from)),
-        upstream = (!has_database).then(|| tracing::field::display(from)),
-        // At most, in all; as many to each replica.
-        database_connections = start.max_connections,
-        off = %off.join(", "),
-        settings = %settings.join(" "),
-        "entitlementd {} is listening on {address}",
-        env!("CARGO_PKG_VERSION")
-    );
-    for Given { flag, value, source } in start.given {
-        tracing::debug!(value, %source, "setting {flag}");
+impl Prepared<'_> {
+    /// Listens, and runs all of it.
+    async fn run(self, args: &InstanceArgs) -> Result<Running, ServeError> {
+        // Before anything is answered, so that the first answers are good.
+        let open = |path| State::open(path, self.api.clone(), &self.facts_from);
+        let state = args.cache.state_dir.as_deref().map(open).transpose()?;
+        let data = data::bind(args, &self.api, &self.health, &self.security).await?;
+        let forward_auth = forward_auth::bind(args, &self.api, &self.security).await?;
+        let admin_in_flight = self.admin.as_ref().map(|admin| admin.answers.in_flight());
+        let in_flight = [Some(data.answers.in_flight()), admin_in_flight];
+        let metrics = ServerMetrics::new(
+            self.max_connections,
+            self.api.clone(),
+            Arc::clone(&self.report),
+            Arc::clone(&self.readiness),
+            self.security.offer(),
+            in_flight.into_iter().flatten().collect(),
+            state.clone(),
+        );
+        let connections = metrics.connections.clone();
+        let probes = Probes::bind(args.metrics_listen, metrics, &self.security).await?;
+        let address = data.address.clone();
+        self.log_start(args, &address);
+
+        let Self { api, work, health, report, readiness, admin, sources, reload, .. } = self;
+        let (stop, stopped) = oneshot::channel();
+        let forward_auth_address = forward_auth.as_ref().map(|endpoint| endpoint.address.clone());
+        let admin_address = admin.as_ref().map(|endpoint| endpoint.address.clone());
+        let metrics_address = probes.as_ref().map(Probes::address);
+        let endpoints = Endpoints { data, forward_auth, admin, probes };
+        let server = Server::new(args.clone(), api, work, health, report, readiness, connections);
+        let task =
+            tokio::spawn(server.keeping(state).supervise(endpoints, sources, stopped.map(|_| ())));
+        Ok(Running {
+            address,
+            forward_auth_address,
+            admin_address,
+            metrics_address,
+            reload,
+            stop,
+            task,
+        })
+    }
+
+    /// The first line of the log: what has started, and the settings that may surprise.
+    fn log_start(&self, args: &InstanceArgs, address: &ListenAddress) {
+        let is_default = |given: &&Given| given.source == Source::Default;
+        let settings: Vec<String> =
+            self.given.iter().filter(|given| !is_default(given)).map(ToString::to_string).collect();
+        let off = [
+            ("TLS", args.security.tls_cert.is_none()),
+            ("callers", !self.security.knows_callers()),
+            ("metrics", args.metrics_listen.is_none()),
+        ];
+        let off: Vec<&str> = off
+            .iter()
+            .chain(self.off)
+            .filter_map(|(what, is_off)| is_off.then_some(*what))
+            .collect();
+        let has_database = self.max_connections.is_some();
+        tracing::info!(
+            %address,
+            database = has_database.then(|| tracing::field::display(&self.facts_from)),
+            upstream = (!has_database).then(|| tracing::field::display(&self.facts_from)),
+            // At most, in all; as many to each replica.
+            database_connections = self.max_connections,
+            off = %off.join(", "),
+            settings = %settings.join(" "),
+            "entitlementd {} is listening on {address}",
+            env!("CARGO_PKG_VERSION")
+        );
+        for Given { flag, value, source } in self.given {
+            tracing::debug!(value, %source, "setting {flag}");
+        }
     }
 }
 

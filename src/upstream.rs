@@ -39,8 +39,6 @@ pub struct Upstream {
     client: ArcSwapOption<Client>,
     /// The instance that is followed: what another one answers, nobody here is told the changes of.
     instance: AtomicU64,
-    /// The database that all of it comes from.
-    database: Mutex<Option<String>>,
     /// What facts have in common.
     shared: Mutex<Shared>,
 }
@@ -56,16 +54,6 @@ impl Upstream {
     /// lead there.
     fn is_of_another(&self, instance: u64) -> bool {
         instance != self.instance.load(Ordering::Acquire)
-    }
-
-    /// The database that what was read comes from, as the instance that is asked has said.
-    pub fn database(&self) -> Option<String> {
-        self.database.lock().clone()
-    }
-
-    /// What it has said.
-    pub fn note_database(&self, database: String) {
-        *self.database.lock() = Some(database);
     }
 
     fn client(&self) -> Result<Client, StoreError> {
@@ -99,7 +87,7 @@ impl LoadTenant for Upstream {
             Source::AtLeast(revision) => revision,
             Source::Primary | Source::AnyThatHolds(_) => 0,
         };
-        let tenants = keys.iter().map(replies::key).collect();
+        let tenants = keys.iter().map(wire::tenant_key).collect();
         let request = GetFactsRequest { tenants, min_revision };
         let mut client = self.client()?;
         let response = match client.get_facts(request.clone()).await {
@@ -122,7 +110,7 @@ impl LoadTenant for Upstream {
         let mut pages = response.map_err(|status| refused(&status))?.into_inner();
         let mut keys = Vec::new();
         while let Some(page) = pages.message().await.map_err(|status| refused(&status))? {
-            keys.extend(page.tenants.into_iter().filter_map(replies::key_of));
+            keys.extend(page.tenants.iter().filter_map(wire::tenant_key_of));
         }
         Ok(Read::proven(keys))
     }

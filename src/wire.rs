@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod facts;
+mod key;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,9 @@ use thiserror::Error;
 pub use self::{
     catalogue::{catalogue, catalogue_of},
     facts::{facts, facts_of},
+    key::{tenant_key, tenant_key_of},
     shared::Shared,
-    value::{instant, instant_of},
+    value::{instant, instant_of, required_instant},
 };
 
 /// A message that cannot be read back.
@@ -35,7 +37,8 @@ impl Unreadable {
         Self { field, problem }
     }
 
-    const fn missing(field: &'static str) -> Self {
+    /// A field that is always there is not.
+    pub const fn missing(field: &'static str) -> Self {
         Self::new(field, "is missing")
     }
 

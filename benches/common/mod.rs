@@ -206,6 +206,13 @@ impl Process {
         digits.unwrap().parse().unwrap()
     }
 
+    /// Bytes of memory that it has.
+    pub fn resident_bytes(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
+    }
+
     /// Nanoseconds of CPU that its threads have taken.
     pub fn cpu_nanos(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

@@ -1,6 +1,6 @@
 //! The server that is measured.
 
-use std::{fs, net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
 use crate::{
     common::{self, Process, process},
@@ -42,10 +42,7 @@ impl Server {
     }
 
     pub fn rss_mib(&self) -> f64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+        self.process.resident_bytes() / f64::from(1 << 20)
     }
 
     /// Asks for every tenant that is to be held, once.

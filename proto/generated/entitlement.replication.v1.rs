@@ -688,16 +688,12 @@ pub struct FollowFactsRequest {
 /// A stream that has begun.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowOpened {
-    /// The database that all of it comes from: address, port and name, or the path
-    /// of a file.
-    #[prost(string, tag = "1")]
-    pub database: ::prost::alloc::string::String,
     /// The position is not known here: anything may have changed since. Otherwise
     /// what was missed follows.
-    #[prost(bool, tag = "2")]
+    #[prost(bool, tag = "1")]
     pub reset: bool,
     /// Where the stream begins.
-    #[prost(message, optional, tag = "3")]
+    #[prost(message, optional, tag = "2")]
     pub position: ::core::option::Option<Position>,
 }
 /// What has changed. Facts are those after all changes of the same message.

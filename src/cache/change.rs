@@ -4,7 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::{AfterChange, Cache, Event, Events, FeedState, Inner, queue::Priority, relay::Relayed};
+use super::{
+    AfterChange, Cache, Event, Events, FeedState, Inner,
+    queue::Priority,
+    relay::{ChangeOutcome, Relayed},
+};
 use crate::{
     domain::TenantId,
     store::{Change, LoadTenant, TenantKey},
@@ -77,7 +81,7 @@ impl<L: LoadTenant> Cache<L> {
         self.0.runtime.spawn(async move {
             let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
             // Where it was put in place, that was passed on before, and this says nothing more.
-            cache.0.relay.pass_on(|| Relayed::Unread(id));
+            cache.0.relay.pass_on_outcome(|| ChangeOutcome::Unread(id));
             cache.notify(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
         });
     }

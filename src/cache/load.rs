@@ -10,7 +10,7 @@ use super::{
     change_clock::LoadStart,
     is_just_after,
     queue::{Batch, LoadRequest, Priority, StartedLoad},
-    relay::Relayed,
+    relay::ChangeOutcome,
     tally::LoadResult,
 };
 use crate::{
@@ -252,7 +252,7 @@ impl<L: LoadTenant> Inner<L> {
     /// Holds facts of which no change is known. `placing` is locked.
     pub(super) fn put_current(&self, facts: &Facts, epoch: u32) {
         if self.facts.insert(facts.clone(), epoch) {
-            self.relay.pass_on(|| Relayed::Facts(facts.clone()));
+            self.relay.pass_on_outcome(|| ChangeOutcome::Facts(facts.clone()));
         }
         self.no_longer_unknown(facts);
     }
@@ -285,7 +285,7 @@ impl<L: LoadTenant> Inner<L> {
     pub(super) fn put_absence(&self, key: &TenantKey, revision: u64, as_of: DateTime<Utc>) {
         self.unknown.insert(key.clone(), Absent { as_of, revision });
         if let TenantKey::Id(id) = key {
-            self.relay.pass_on(|| Relayed::Gone(*id, revision));
+            self.relay.pass_on_outcome(|| ChangeOutcome::Gone(*id, revision));
         }
     }
 }

@@ -2,42 +2,22 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, Event, FeedState, LoadError, queue::Priority, relay::Relayed};
+use super::{Cache, Event, FeedState, Inner, LoadError, queue::Priority, relay::ChangeOutcome};
 use crate::{
     domain::{Facts, TenantId},
     store::{LoadTenant, TenantKey},
 };
 
-/// What another instance has sent of a tenant that has changed. It belongs to the changes that were
-/// applied before, and to none that is applied later.
-#[derive(Clone, Debug)]
-pub enum Sent {
-    /// Its facts are these now.
-    Facts(Facts),
-    /// It is no more, as of this revision.
-    Gone(TenantId, u64),
-    /// It could not be read there.
-    Unread(TenantId),
-}
-
 impl<L: LoadTenant> Cache<L> {
-    /// Takes in what was sent. Facts are held if those of the tenant were, or `holds_all`.
-    pub fn receive(&self, sent: Sent, holds_all: bool, now: DateTime<Utc>) {
-        let event = match sent {
-            Sent::Facts(facts) => {
-                let event = Event::Tenant(facts.tenant.id, facts.revision);
-                self.0.receive_facts(facts, holds_all);
-                event
-            }
-            Sent::Gone(id, revision) => {
-                self.0.receive_absence(id, revision, now);
-                Event::Tenant(id, revision)
-            }
-            Sent::Unread(id) => {
-                self.0.relay.pass_on(|| Relayed::Unread(id));
-                Event::Tenant(id, 0)
-            }
-        };
+    /// Takes in what another instance has sent of a tenant that has changed. Facts are held if those of
+    /// the tenant were, or `holds_all`.
+    pub fn receive(&self, sent: ChangeOutcome, holds_all: bool, now: DateTime<Utc>) {
+        let event = Event::Tenant(sent.tenant(), sent.revision());
+        match sent {
+            ChangeOutcome::Facts(facts) => self.0.receive_facts(facts, holds_all),
+            ChangeOutcome::Gone(id, revision) => self.0.receive_absence(id, revision, now),
+            unread @ ChangeOutcome::Unread(_) => self.0.relay.pass_on_outcome(|| unread),
+        }
         self.notify(event);
     }
 
@@ -60,7 +40,7 @@ impl<L: LoadTenant> Cache<L> {
     }
 }
 
-impl<L: LoadTenant> super::Inner<L> {
+impl<L: LoadTenant> Inner<L> {
     fn receive_facts(&self, facts: Facts, holds_all: bool) {
         let _placing = self.placing.lock();
         if holds_all || self.facts.holds(facts.tenant.id) {
@@ -68,7 +48,7 @@ impl<L: LoadTenant> super::Inner<L> {
             self.put_current(&facts, epoch);
         } else {
             self.no_longer_unknown(&facts);
-            self.relay.pass_on(|| Relayed::Facts(facts));
+            self.relay.pass_on_outcome(|| ChangeOutcome::Facts(facts));
         }
     }
 

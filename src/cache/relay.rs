@@ -25,16 +25,43 @@ const MAX_WAITING: usize = 1 << 16;
 pub enum Relayed {
     /// Something has changed: all that is known of it is outdated.
     Change(Change),
-    /// The facts of a tenant are these now.
-    Facts(Facts),
-    /// A tenant is no more, as of this revision.
-    Gone(TenantId, u64),
-    /// A tenant has changed and was read, perhaps without success: no more is learned of it for now.
-    Unread(TenantId),
+    /// What has become of a tenant.
+    Outcome(ChangeOutcome),
     /// The changes before this are all that the feed had read up to there, in its own words.
     Mark(Arc<[u8]>),
     /// How good what was passed on before is.
     Feed(RelayedFeed),
+}
+
+/// What has become of a tenant that has changed: of all changes that were told before, and of none that is
+/// told later.
+#[derive(Clone, Debug)]
+pub enum ChangeOutcome {
+    /// Its facts are these now.
+    Facts(Facts),
+    /// It is no more, as of this revision.
+    Gone(TenantId, u64),
+    /// It was read, perhaps without success: no more is learned of it for now.
+    Unread(TenantId),
+}
+
+impl ChangeOutcome {
+    /// Whose it is.
+    pub fn tenant(&self) -> TenantId {
+        match self {
+            Self::Facts(facts) => facts.tenant.id,
+            Self::Gone(id, _) | Self::Unread(id) => *id,
+        }
+    }
+
+    /// The revision at which that is so; 0: it could not be read.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Facts(facts) => facts.revision,
+            Self::Gone(_, revision) => *revision,
+            Self::Unread(_) => 0,
+        }
+    }
 }
 
 /// The state of the feed.
@@ -89,6 +116,10 @@ impl Relay {
         self.sender.get().is_some()
     }
 
+    pub(super) fn pass_on_outcome(&self, outcome: impl FnOnce() -> ChangeOutcome) {
+        self.pass_on(|| Relayed::Outcome(outcome()));
+    }
+
     pub(super) fn pass_on(&self, relayed: impl FnOnce() -> Relayed) {
         let Some((sender, lost)) = self.sender.get() else { return };
         if sender.try_send(relayed()).is_err() {
@@ -103,7 +134,7 @@ impl<L: LoadTenant> Cache<L> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let lost = Arc::<AtomicBool>::default();
         let relay = &self.0.relay;
-        // Of what changes meanwhile some is passed on: all that the last mark is older than is known.
+        // What changes from here on may be passed on before the next mark, and came after this one.
         let mark = relay.mark.lock().clone().unwrap_or_default();
         let relaying = Relaying { receiver, lost: Arc::clone(&lost), mark };
         relay.sender.set((sender, lost)).ok()?;

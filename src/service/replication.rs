@@ -10,17 +10,16 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub(crate) use self::{batch::Position, hub::Hub};
 pub(super) use self::{
-    batch::{Changes, Outcome},
+    batch::Changes,
     follow::{FollowMessage, FollowQuery, Follower, Heartbeat, Opened, Pings},
 };
+pub(crate) use self::{batch::Position, hub::Hub};
 use super::{Api, caller::CallerIdentity, error::RequestError};
 use crate::{
     cache::{FeedState, Known, LoadError, Requester},
     domain::{Catalogue, Facts, Label},
     store::{News, Position as LogPosition, StoreError, TenantKey},
-    upstream::Upstream,
 };
 
 /// Answers to those who ask what they have missed that are kept for others, at most.
@@ -138,14 +137,6 @@ impl Api {
             keys.extend(label.map(TenantKey::Subdomain));
         }
         Ok((keys.into(), place))
-    }
-
-    /// The database that all of it comes from.
-    fn origin(&self) -> String {
-        self.database.as_ref().map_or_else(
-            || self.cache.loader().upstream().and_then(Upstream::database).unwrap_or_default(),
-            |database| database.store.location(),
-        )
     }
 
     /// What has changed since the log was read up to a mark, be it by another instance; `None`: that

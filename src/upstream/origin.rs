@@ -19,16 +19,6 @@ pub enum Origin {
     Upstream(Arc<Upstream>),
 }
 
-impl Origin {
-    /// The other instance, if it is one.
-    pub fn upstream(&self) -> Option<&Upstream> {
-        match self {
-            Self::Store(_) => None,
-            Self::Upstream(upstream) => Some(upstream),
-        }
-    }
-}
-
 impl LoadTenant for Origin {
     async fn load_tenants(
         &self,

@@ -1,34 +1,13 @@
 //! What another instance answers, read.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::failed;
 use crate::{
-    domain::{Label, TenantId},
-    proto::replication::{
-        AbsentTenant, FoundFacts, TenantKey as Key, UnknownTenant, found_facts::Outcome,
-        tenant_key::Key as Kind,
-    },
-    store::{Loaded, StoreError, TenantKey},
+    proto::replication::{AbsentTenant, FoundFacts, UnknownTenant, found_facts::Outcome},
+    store::{Loaded, StoreError},
     wire::{self, Shared, Unreadable},
 };
-
-pub(super) fn key(key: &TenantKey) -> Key {
-    let kind = match key {
-        TenantKey::Id(id) => Kind::Id(id.uuid().into_bytes().to_vec()),
-        TenantKey::Subdomain(label) => Kind::Subdomain(label.as_str().to_owned()),
-    };
-    Key { key: Some(kind) }
-}
-
-/// `None`: it is no key that could be asked for.
-pub(super) fn key_of(Key { key }: Key) -> Option<TenantKey> {
-    match key? {
-        Kind::Id(id) => Uuid::from_slice(&id).ok().map(|id| TenantKey::Id(TenantId::from(id))),
-        Kind::Subdomain(label) => Label::parse(&label).map(TenantKey::Subdomain),
-    }
-}
 
 /// What was found. A clock there that is ahead of the one here makes nothing look younger than it is: what was
 /// read was read before `now`.
@@ -52,14 +31,13 @@ pub(super) fn loaded(
 }
 
 fn read(outcome: Outcome, shared: &mut Shared) -> Result<Loaded, Unreadable> {
-    let missing = |field| Unreadable { field, problem: "is missing" };
     match outcome {
         Outcome::Facts(facts) => {
             let facts = wire::facts_of(facts, shared)?;
             Ok(Loaded::read(facts.revision, Some(facts.clone()), facts.as_of))
         }
         Outcome::OutdatedFacts(outdated) => {
-            let facts = outdated.facts.ok_or(missing("OutdatedFacts.facts"))?;
+            let facts = outdated.facts.ok_or(Unreadable::missing("OutdatedFacts.facts"))?;
             let facts = wire::facts_of(facts, shared)?;
             let was_so_at = wire::instant_of("OutdatedFacts.was_so_at", outdated.was_so_at)?;
             let was_so_at = was_so_at.or(Some(facts.as_of));
@@ -67,10 +45,9 @@ fn read(outcome: Outcome, shared: &mut Shared) -> Result<Loaded, Unreadable> {
             Ok(Loaded { revision, facts: Some(facts), as_of, was_so_at })
         }
         Outcome::AbsentTenant(AbsentTenant { revision, as_of, stale }) => {
-            let as_of = wire::instant_of("AbsentTenant.as_of", as_of)?;
-            let as_of = as_of.ok_or(missing("AbsentTenant.as_of"))?;
+            let as_of = wire::required_instant("AbsentTenant.as_of", as_of)?;
             Ok(Loaded { revision, facts: None, as_of, was_so_at: stale.then_some(as_of) })
         }
-        Outcome::UnknownTenant(_) => Err(missing("FoundFacts.outcome")),
+        Outcome::UnknownTenant(_) => Err(Unreadable::missing("FoundFacts.outcome")),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Shared, Unreadable,
-    value::{instant, plan_feature, plan_feature_of, required, setting, setting_of},
+    value::{instant, plan_feature, plan_feature_of, required_instant, setting, setting_of},
 };
 use crate::{
     domain::{
@@ -40,7 +40,7 @@ pub fn catalogue_of(
 ) -> Result<Catalogue, Unreadable> {
     let proto::Catalogue { as_of, revision, modules, aliases, plans, features, limits, plan_terms } =
         message;
-    let as_of = required("Catalogue.as_of", as_of)?;
+    let as_of = required_instant("Catalogue.as_of", as_of)?;
     let modules = modules.into_iter().map(|module| module_of(module, shared)).collect();
     let plans = plans.into_iter().map(|plan| plan_of(plan, shared)).collect();
     let aliases: Vec<_> = aliases

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::{
     Shared, Unreadable,
-    value::{instant, instant_of, plan_feature, plan_feature_of, required, setting, setting_of},
+    value::{
+        instant, instant_of, plan_feature, plan_feature_of, required_instant, setting, setting_of,
+    },
 };
 use crate::{
     domain::{
@@ -31,7 +33,7 @@ pub fn facts_of(message: proto::Facts, shared: &mut Shared) -> Result<Facts, Unr
     let proto::Facts { tenant, revision, as_of, subscriptions } = message;
     let tenant = tenant_of(tenant.ok_or(Unreadable::missing("Facts.tenant"))?, shared)?;
     let subscriptions = subscriptions.into_iter().map(|row| subscription_of(row, shared));
-    let as_of = required("Facts.as_of", as_of)?;
+    let as_of = required_instant("Facts.as_of", as_of)?;
     Ok(Facts::of_held(tenant, subscriptions.collect::<Result<_, _>>()?, revision, as_of))
 }
 

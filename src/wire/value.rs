@@ -28,7 +28,8 @@ pub fn instant_of(
         .ok_or(Unreadable::new(field, "is an instant that no calendar has"))
 }
 
-pub(super) fn required(
+/// The instant in a field that always has one.
+pub fn required_instant(
     field: &'static str,
     at: Option<Timestamp>,
 ) -> Result<DateTime<Utc>, Unreadable> {

@@ -33,16 +33,10 @@ async fn core() -> Server {
 }
 
 impl Server {
-    /// The reason that a check gives, and whether it is marked.
-    async fn reason_and_mark(&mut self, tenant: u32, module: &str) -> (DecisionReason, bool) {
-        let answer = self.check(tenant, module).await;
-        (answer.reason(), answer.freshness.unwrap().stale)
-    }
-
     /// A check gives this reason before long, unmarked; until then, one of the two.
     async fn until_reason(&mut self, tenant: u32, before: DecisionReason, reason: DecisionReason) {
         until_so("the change has arrived", async || {
-            let (found, stale) = self.reason_and_mark(tenant, "finance").await;
+            let (found, stale) = self.reason_and_mark(tenant).await;
             assert!(found == reason || found == before, "{found:?}");
             found == reason && !stale
         })
@@ -50,19 +44,13 @@ impl Server {
     }
 
     async fn is_granted_unmarked(&mut self, tenant: u32) {
-        let found = self.reason_and_mark(tenant, "finance").await;
+        let found = self.reason_and_mark(tenant).await;
         assert_eq!(found, (DecisionReason::Enabled, false));
     }
 
     async fn is_granted_marked(&mut self, tenant: u32) {
-        let found = self.reason_and_mark(tenant, "finance").await;
+        let found = self.reason_and_mark(tenant).await;
         assert_eq!(found, (DecisionReason::Enabled, true));
-    }
-
-    async fn is_unavailable(&mut self, tenant: u32) {
-        let status = self.check_request(check_request(tenant, "finance")).await.unwrap_err();
-        let found = (status.code(), reason_of(&status));
-        assert_eq!(found, (Code::Unavailable, "STORE_UNAVAILABLE".to_owned()));
     }
 }
 

@@ -49,18 +49,12 @@ impl World {
         self.directory().join("held.state")
     }
 
-    /// The database by way of the network.
-    async fn by_network(&self) -> Database {
-        let url =
-            format!("postgres://postgres@127.0.0.1:{}/{}", self.network.port(), self.database.name);
-        self.database.by_way_of(url).await
-    }
-
     /// A server that may or may not answer yet.
     async fn start_at(&self, now: DateTime<Utc>) -> Server {
         let directory = self.directory();
         let flags = [&SHOWN[..], self.changes, &["--state-dir", directory.to_str().unwrap()]];
-        Server::start_unready_at(now, self.by_network().await, &flags.concat()).await
+        Server::start_unready_at(now, self.database.behind(&self.network).await, &flags.concat())
+            .await
     }
 
     /// A server that has held tenant 1 and stopped while all was well.

@@ -207,10 +207,7 @@ impl Readiness {
     pub(crate) async fn examine(&self, core: &Core) -> Infallible {
         loop {
             tokio::time::sleep(PROBE).await;
-            let failing = self.api.cache.failing_loads();
-            if failing.as_ref().is_some_and(|failing| !failing.last_succeeded) {
-                self.api.cache.probe(self.api.clock.now()).await;
-            }
+            let failing = probe_if_failing(&self.api).await;
             let refusal = match &failing {
                 Some(failing) => {
                     Some(Refusal { since: Some(failing.since), cause: Cause::of(&failing.error) })
@@ -272,6 +269,15 @@ impl Readiness {
     fn stage(&self) -> MutexGuard<'_, ServerStage> {
         self.stage.lock()
     }
+}
+
+/// Finds out whether loads succeed again, though nobody asks, if they have failed. Gives how they had.
+pub(super) async fn probe_if_failing(api: &Api) -> Option<FailingLoads> {
+    let failing = api.cache.failing_loads();
+    if failing.as_ref().is_some_and(|failing| !failing.last_succeeded) {
+        api.cache.probe(api.clock.now()).await;
+    }
+    failing
 }
 
 /// What answers rest on.

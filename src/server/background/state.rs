@@ -25,10 +25,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub(crate) use self::format::UPSTREAMS;
 use self::{
     directory::Directory,
-    format::{Refusal, kind, max_bytes},
+    format::{Refusal, UPSTREAMS, kind, max_bytes},
     read::{Expected, read},
     write::StateWriter,
 };
@@ -82,8 +81,8 @@ pub(crate) struct State(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     api: Api,
-    /// Where facts come from, of an instance that has no database.
-    source: String,
+    /// The upstreams of an instance that has no database, separated by spaces.
+    upstreams: String,
     directory: Directory,
     report: Mutex<StateReport>,
     /// What was written last, or restored. Locked while it is being written.
@@ -119,13 +118,13 @@ impl From<std::io::Error> for NotWritten {
 impl State {
     /// Opens the directory, and puts in place what was held before, if that can be used. A directory
     /// that others may write to, or of another database, is a setting that cannot be used; a file that
-    /// is torn, for example, only a loss.
-    pub(crate) fn open(path: &Path, api: Api, source: &str) -> Result<Self, UnusableSetting> {
+    /// is torn, for example, only a loss. `upstreams`: those of an instance that has no database.
+    pub(crate) fn open(path: &Path, api: Api, upstreams: &str) -> Result<Self, UnusableSetting> {
         let unusable = |problem: String| UnusableSetting::new(SETTING, problem);
         let directory = Directory::open(path).map_err(unusable)?;
         let state = Self(Arc::new(Inner {
             api,
-            source: source.to_owned(),
+            upstreams: upstreams.to_owned(),
             directory,
             report: Mutex::default(),
             written: Mutex::default(),
@@ -193,7 +192,7 @@ impl Inner {
     fn location(&self) -> String {
         match &self.api.database {
             Some(database) => database.store.location(),
-            None => self.source.clone(),
+            None => format!("{UPSTREAMS}{}", self.upstreams),
         }
     }
 

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 
-use super::{change_log, feed::FeedReport, nightly, usage};
+use super::{change_log, feed::FeedReport, nightly, readiness::probe_if_failing, usage};
 use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::{ChangesArgs, NightlyLevel},
@@ -63,14 +63,12 @@ pub(crate) async fn run_at_the_edge(api: &Api) -> Infallible {
     never
 }
 
-/// While loads fail, finds out whether they succeed again, though nobody asks.
+/// While loads fail, finds out whether they succeed again.
 async fn probe(api: &Api) -> Infallible {
     loop {
         sleep(LONGEST_PAUSE).await;
-        let failing = api.cache.failing_loads();
-        if failing.is_some_and(|failing| !failing.last_succeeded) {
-            api.cache.probe(api.clock.now()).await;
-        }
+        // Readiness says how they go.
+        _ = probe_if_failing(api).await;
     }
 }
 

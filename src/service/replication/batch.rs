@@ -8,8 +8,8 @@ use std::{
 use prost::bytes::Bytes;
 
 use crate::{
-    cache::{Relayed, RelayedFeed},
-    domain::{Facts, TenantId},
+    cache::{ChangeOutcome, Relayed, RelayedFeed},
+    domain::TenantId,
     store::Change,
 };
 
@@ -28,17 +28,6 @@ pub(crate) struct Position {
     pub(crate) mark: Arc<[u8]>,
 }
 
-/// What has become of a tenant that has changed.
-#[derive(Clone, Debug)]
-pub(in crate::service) enum Outcome {
-    /// Its facts are these now.
-    Facts(Facts),
-    /// It is no more, as of this revision.
-    Gone(u64),
-    /// It could not be read.
-    Unread,
-}
-
 /// What has changed.
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Changes {
@@ -51,7 +40,7 @@ pub(in crate::service) struct Changes {
     /// The facts of these tenants have.
     pub(in crate::service) tenants: HashSet<TenantId>,
     /// What has become of tenants, after all of that.
-    pub(in crate::service) outcomes: HashMap<TenantId, Outcome>,
+    pub(in crate::service) outcomes: HashMap<TenantId, ChangeOutcome>,
 }
 
 /// Changes that are sent together, and how far one is that knows them.
@@ -84,6 +73,7 @@ impl Changes {
         self.tenants.len() + self.outcomes.len()
     }
 
+    /// Anything may have changed, also the set of tenants, the modules and the plans.
     pub(super) fn reset() -> Self {
         Self { reset: true, ..Self::default() }
     }
@@ -94,7 +84,7 @@ impl Changes {
         for change in changes {
             all.add(*change);
         }
-        all.outcomes = all.tenants.iter().map(|id| (*id, Outcome::Unread)).collect();
+        all.outcomes = all.tenants.iter().map(|id| (*id, ChangeOutcome::Unread(*id))).collect();
         all
     }
 
@@ -104,9 +94,7 @@ impl Changes {
                 self.outcomes.remove(&id);
                 self.tenants.insert(id);
             }
-            Change::Tenants => {
-                *self = Self { catalogue: self.catalogue, ..Self::reset() };
-            }
+            Change::Tenants => *self = Self::reset(),
             Change::Directory => self.directory = true,
             Change::Catalogue => self.catalogue = true,
         }
@@ -127,30 +115,23 @@ impl Gathered {
     /// Adds what was learned; `None`: some of it was lost.
     pub(super) fn add(&mut self, relayed: Option<Relayed>) {
         match relayed {
-            None => {
-                self.changes = Changes { catalogue: true, ..Changes::reset() };
-                self.awaited.clear();
-            }
+            None => self.add_change(Change::Tenants),
             Some(Relayed::Change(change)) => self.add_change(change),
-            Some(Relayed::Facts(facts)) => {
-                let id = facts.tenant.id;
-                if self.awaited.remove(&id) {
-                    self.changes.outcomes.insert(id, Outcome::Facts(facts));
-                }
-            }
-            Some(Relayed::Gone(id, revision)) => {
-                if self.awaited.remove(&id) {
-                    self.changes.outcomes.insert(id, Outcome::Gone(revision));
-                }
-            }
-            Some(Relayed::Unread(id)) => {
-                // Perhaps it is read later.
-                if self.awaited.contains(&id) {
-                    self.changes.outcomes.insert(id, Outcome::Unread);
-                }
-            }
+            Some(Relayed::Outcome(outcome)) => self.add_outcome(outcome),
             Some(Relayed::Mark(mark)) => self.mark = Some(mark),
             Some(Relayed::Feed(feed)) => self.feed = Some(feed),
+        }
+    }
+
+    fn add_outcome(&mut self, outcome: ChangeOutcome) {
+        let id = outcome.tenant();
+        let is_awaited = match outcome {
+            // Perhaps it is read later.
+            ChangeOutcome::Unread(_) => self.awaited.contains(&id),
+            ChangeOutcome::Facts(_) | ChangeOutcome::Gone(..) => self.awaited.remove(&id),
+        };
+        if is_awaited {
+            self.changes.outcomes.insert(id, outcome);
         }
     }
 
@@ -160,7 +141,9 @@ impl Gathered {
             Change::Tenant(id) if self.awaited.len() < MAX_AWAITED => {
                 self.awaited.insert(id);
             }
-            Change::Tenant(id) => _ = self.changes.outcomes.insert(id, Outcome::Unread),
+            Change::Tenant(id) => {
+                self.changes.outcomes.insert(id, ChangeOutcome::Unread(id));
+            }
             Change::Tenants => self.awaited.clear(),
             Change::Directory | Change::Catalogue => {}
         }

@@ -61,7 +61,6 @@ pub(in crate::service) enum FollowMessage {
 /// What a stream begins with.
 #[derive(Debug)]
 pub(in crate::service) struct Opened {
-    pub(in crate::service) database: String,
     /// The position is not known here.
     pub(in crate::service) reset: bool,
     pub(in crate::service) position: Position,
@@ -140,7 +139,7 @@ impl Api {
     /// The number of the batch after which a follower begins, and what it is sent before.
     async fn begin_following(&self, position: Option<Position>) -> (u64, VecDeque<FollowMessage>) {
         let begin = |position: Position, reset, missed| {
-            let opened = Opened { database: self.origin(), reset, position: position.clone() };
+            let opened = Opened { reset, position: position.clone() };
             let missed = Option::map(missed, |it| FollowMessage::Changes(it, position));
             std::iter::once(FollowMessage::Opened(opened)).chain(missed).collect()
         };
@@ -182,10 +181,8 @@ impl Follower {
                     }
                 }
                 Next::Gone => {
-                    let position = self.hub().position();
-                    self.sequence = position.sequence;
-                    let reset = Changes { catalogue: true, ..Changes::reset() };
-                    return Some(Ok(FollowMessage::Changes(reset, position)));
+                    self.begin_anew();
+                    continue;
                 }
                 Next::Nothing(position, feed) => {
                     if let Some(heartbeat) = self.heartbeat(position, feed) {
@@ -206,11 +203,14 @@ impl Follower {
     fn begin_anew_if_others(&mut self) {
         let tenants = self.rights.identity().tenants().cloned();
         if std::mem::replace(&mut self.tenants, tenants.clone()) != tenants {
-            let position = self.hub().position();
-            self.sequence = position.sequence;
-            let reset = Changes { catalogue: true, ..Changes::reset() };
-            self.outbox = VecDeque::from([FollowMessage::Changes(reset, position)]);
+            self.begin_anew();
         }
+    }
+
+    fn begin_anew(&mut self) {
+        let position = self.hub().position();
+        self.sequence = position.sequence;
+        self.outbox = VecDeque::from([FollowMessage::Changes(Changes::reset(), position)]);
     }
 
     fn hub(&self) -> &Hub {
@@ -219,7 +219,7 @@ impl Follower {
 
     /// What is due to be said of how good all is that was sent.
     fn heartbeat(&mut self, position: Position, feed: Option<RelayedFeed>) -> Option<Heartbeat> {
-        let feed = feed.filter(|feed| is_heard(Some(*feed)))?;
+        let feed = feed.filter(is_heard)?;
         let left = Duration::from_nanos(feed.until.nanos().saturating_sub(Uptime::now().nanos()));
         // Whoever was stopped has not noticed yet that its proof is too old.
         let state = match feed.state {
@@ -266,16 +266,13 @@ impl Follower {
             FollowMessage::Changes(changes, position) => {
                 FollowMessage::Changes(allowed(&changes), unmarked(position))
             }
-            FollowMessage::Opened(opened) => FollowMessage::Opened(Opened {
-                position: unmarked(opened.position),
-                // Where it is, is none of its business.
-                database: String::new(),
-                ..opened
-            }),
-            FollowMessage::Heartbeat(heartbeat) => FollowMessage::Heartbeat(Heartbeat {
-                position: unmarked(heartbeat.position),
-                ..heartbeat
-            }),
+            FollowMessage::Opened(Opened { reset, position }) => {
+                FollowMessage::Opened(Opened { reset, position: unmarked(position) })
+            }
+            FollowMessage::Heartbeat(heartbeat) => {
+                let position = unmarked(heartbeat.position);
+                FollowMessage::Heartbeat(Heartbeat { position, ..heartbeat })
+            }
         }
     }
 }

@@ -273,8 +273,8 @@ impl Kept {
 }
 
 /// Can a heartbeat be made of it?
-pub(super) fn is_heard(feed: Option<RelayedFeed>) -> bool {
-    feed.is_some_and(|feed| feed.proof.is_some() || feed.state == FeedState::Off)
+pub(super) fn is_heard(feed: &RelayedFeed) -> bool {
+    feed.proof.is_some() || feed.state == FeedState::Off
 }
 
 #[cfg(test)]

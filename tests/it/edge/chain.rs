@@ -55,7 +55,7 @@ async fn a_break_at_either_hop_marks_and_a_suspension_is_never_granted_unmarked(
         }
         network.let_through();
         until_so("the change is known", async || {
-            let (found, stale) = far.reason_and_mark(1, "finance").await;
+            let (found, stale) = far.reason_and_mark(1).await;
             assert!(found == reason || stale, "{found:?}, unmarked");
             found == reason && !stale
         })

@@ -11,15 +11,10 @@ use tonic::{Code, Request};
 
 use super::core;
 use crate::{
+    callers::write_callers,
     harness::{Database, NOW, Row, Server, id, reason_of, server::connect, until_so},
     metrics::SHOWN,
 };
-
-/// The hash of the token `word`.
-fn hash(word: &str) -> String {
-    use aws_lc_rs::digest::{SHA256, digest};
-    hex::encode(digest(&SHA256, word.as_bytes()))
-}
 
 fn file(text: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
@@ -27,16 +22,25 @@ fn file(text: &str) -> NamedTempFile {
     file
 }
 
+/// Their names are their tokens.
+fn callers_of(edge: &str) -> [(&'static str, String); 3] {
+    let plant = format!("services = [\"replication\"]\ntenants = [\"{}\"]", id(1));
+    [
+        ("edge", format!("services = [\"replication\"]\n{edge}")),
+        ("plant", plant),
+        ("orders", "services = [\"entitlement\"]".to_owned()),
+    ]
+}
+
 fn callers() -> NamedTempFile {
-    file(&format!(
-        "[[caller]]\nname = \"edge\"\ntokens_sha256 = [\"{}\"]\nservices = [\"replication\"]\n\
-         [[caller]]\nname = \"plant\"\ntokens_sha256 = [\"{}\"]\nservices = [\"replication\"]\ntenants = [\"{}\"]\n\
-         [[caller]]\nname = \"orders\"\ntokens_sha256 = [\"{}\"]\nservices = [\"entitlement\"]\n",
-        hash("edge"),
-        hash("plant"),
-        id(1),
-        hash("orders"),
-    ))
+    let file = NamedTempFile::new().unwrap();
+    write(&file, "");
+    file
+}
+
+fn write(file: &NamedTempFile, edge: &str) {
+    let all = callers_of(edge);
+    write_callers(file, &all.each_ref().map(|(token, rest)| (*token, rest.as_str())));
 }
 
 async fn core_that_knows(callers: &NamedTempFile) -> Server {
@@ -114,17 +118,14 @@ async fn tenants_that_are_taken_from_an_edge_or_given_to_it_are_held_as_before_n
     let mut edge = core.edge(&[&SHOWN[..], &flags].concat()).await;
     edge.until_metrics(|metrics| metrics.of("cache_entries") == 2.0).await;
     edge.is_granted_unmarked(2).await;
-    let all = std::fs::read_to_string(callers.path()).unwrap();
-    let of_edge = "services = [\"replication\"]\n[[caller]]\nname = \"plant\"";
-    let fewer = format!("tenants = [\"{}\"]\n{of_edge}", id(1));
-    std::fs::write(callers.path(), all.replacen(of_edge, &fewer, 1)).unwrap();
+    write(&callers, &format!("tenants = [\"{}\"]", id(1)));
     core.running.reload();
     until_so("tenant 2 is not its business any more", async || {
-        edge.reason_and_mark(2, "finance").await == (TenantNotFound, false)
+        edge.reason_and_mark(2).await == (TenantNotFound, false)
     })
     .await;
     edge.is_granted_unmarked(1).await;
-    std::fs::write(callers.path(), all).unwrap();
+    write(&callers, "");
     core.running.reload();
     edge.until_reason(2, TenantNotFound, Enabled).await;
 }

@@ -43,7 +43,7 @@ async fn everything_above_is_away_and_an_edge_that_starts_again_answers_whom_it_
         edge.until_readyz(200, "degraded: answers rest on a state file of ").await;
         edge.is_granted_marked(1).await;
         edge.is_granted_marked(2).await;
-        let found = edge.reason_and_mark(3, "finance").await;
+        let found = edge.reason_and_mark(3).await;
         assert_eq!(found, (DecisionReason::TenantSuspended, true));
         edge.is_unavailable(4).await;
         edge.advance(1_000);
@@ -56,12 +56,7 @@ async fn everything_above_is_away_and_an_edge_that_starts_again_answers_whom_it_
     core.database.set_status(1, "suspended").await;
     network.let_through();
     edge.wait_until_ready().await;
-    until_so("the suspension is known", async || {
-        let (reason, stale) = edge.reason_and_mark(1, "finance").await;
-        assert!(reason != DecisionReason::Enabled || stale, "granted, unmarked");
-        reason == DecisionReason::TenantSuspended && !stale
-    })
-    .await;
+    edge.until_suspended(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,16 +64,15 @@ async fn a_core_that_answers_from_its_state_file_is_followed_and_its_age_adds_up
     let database = Database::postgres().await;
     database.mk_subscribed(1, "finance", Row::default()).await;
     let network = Proxy::to(postgres::shared().port()).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
     let folder = tempfile::tempdir().unwrap();
     let kept = kept_in(&folder);
     let flags = with(&[], &kept);
-    let mut core = Server::start_with(database.by_way_of(url.clone()).await, &flags).await;
+    let mut core = Server::start_with(database.behind(&network).await, &flags).await;
     core.is_granted_unmarked(1).await;
     core.until_kept().await;
     let now = core.clock.now();
     core.running.stop().await.unwrap();
-    let away = database.by_way_of(url).await;
+    let away = database.behind(&network).await;
     network.black_hole();
     let later = now + chrono::TimeDelta::minutes(50);
     let core = Server::start_unready_at(later, away, &flags).await;

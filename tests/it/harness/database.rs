@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use tempfile::TempDir;
 
-use super::postgres;
+use super::{postgres, proxy::Proxy};
 
 /// A fresh database, and a connection of the test's own, past the server.
 pub struct Database {
@@ -60,6 +60,12 @@ impl Database {
     /// is.
     pub async fn by_way_of(&self, url: String) -> Self {
         Self { url, ..self.again().await }
+    }
+
+    /// The same database of the shared PostgreSQL, for a server that reaches it by a network.
+    pub async fn behind(&self, network: &Proxy) -> Self {
+        let (port, name) = (network.port(), &self.name);
+        self.by_way_of(format!("postgres://postgres@127.0.0.1:{port}/{name}")).await
     }
 
     pub fn is_sqlite(&self) -> bool {

@@ -6,15 +6,15 @@ use entitlementd::{
     clock::{Clock, ManualClock},
     config::{Cli, Command, EdgeArgs, ListenAddress, ServeArgs},
     proto::v1::{
-        CheckFeatureRequest, CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest,
-        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
-        entitlement_service_client::EntitlementServiceClient,
+        CheckFeatureRequest, CheckModuleRequest, CheckModuleResponse, DecisionReason,
+        ListEnabledModulesRequest, ListEnabledModulesResponse, ResolveTenantRequest,
+        ResolveTenantResponse, entitlement_service_client::EntitlementServiceClient,
     },
     server,
     server::Running,
 };
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
@@ -135,6 +135,29 @@ impl Server {
 
     pub async fn check(&mut self, tenant: u32, module: &str) -> CheckModuleResponse {
         self.check_request(check_request(tenant, module)).await.unwrap()
+    }
+
+    /// The reason that a check of finance gives, and whether it is marked.
+    pub async fn reason_and_mark(&mut self, tenant: u32) -> (DecisionReason, bool) {
+        let answer = self.check(tenant, "finance").await;
+        (answer.reason(), answer.freshness.unwrap().stale)
+    }
+
+    /// Nobody knows about a tenant.
+    pub async fn is_unavailable(&mut self, tenant: u32) {
+        let status = self.check_request(check_request(tenant, "finance")).await.unwrap_err();
+        let found = (status.code(), reason_of(&status));
+        assert_eq!(found, (Code::Unavailable, "STORE_UNAVAILABLE".to_owned()));
+    }
+
+    /// The suspension of a tenant is known before long, and until then no grant is unmarked.
+    pub async fn until_suspended(&mut self, tenant: u32) {
+        until_so("the suspension is known", async || {
+            let (reason, stale) = self.reason_and_mark(tenant).await;
+            assert!(reason != DecisionReason::Enabled || stale, "granted, unmarked");
+            reason == DecisionReason::TenantSuspended && !stale
+        })
+        .await;
     }
 
     pub async fn check_request(

@@ -11,7 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::World;
 use crate::{
-    harness::{NOW, Server, reason_of, server::check_request, until_so},
+    harness::{NOW, Server, server::check_request, until_so},
     watch::Watch,
 };
 
@@ -21,27 +21,10 @@ fn minutes_later(minutes: i64) -> DateTime<Utc> {
     NOW + TimeDelta::minutes(minutes)
 }
 
-async fn is_unavailable(server: &mut Server, tenant: u32) {
-    let status = server.check_request(check_request(tenant, "finance")).await.unwrap_err();
-    let found = (status.code(), reason_of(&status));
-    assert_eq!(found, (Code::Unavailable, "STORE_UNAVAILABLE".to_owned()));
-}
-
 /// A known tenant is answered, marked.
 async fn is_answered_marked(server: &mut Server) {
     let answer = server.check(1, "finance").await;
     assert!(answer.allowed && answer.freshness.unwrap().stale);
-}
-
-/// The suspension of a tenant is known before long, and until then no grant is unmarked.
-async fn until_suspended(server: &mut Server) {
-    until_so("the suspension is known", async || {
-        let answer = server.check(1, "finance").await;
-        let stale = answer.freshness.unwrap().stale;
-        assert!(!answer.allowed || stale, "granted, unmarked");
-        answer.reason() == DecisionReason::TenantSuspended && !stale
-    })
-    .await;
 }
 
 /// With the database away.
@@ -58,7 +41,7 @@ async fn answers_from_the_file(world: &World) {
     assert_eq!(denied.reason(), DecisionReason::NotSubscribed);
     assert_eq!(denied.plan_slugs, ["enterprise"]);
     assert!(denied.freshness.unwrap().stale);
-    is_unavailable(&mut server, 2).await;
+    server.is_unavailable(2).await;
     let words = "degraded: answers rest on a state file of 2026-11-23T12:00:00.000Z, the database ";
     server.until_readyz(200, words).await;
     let asked = CheckModuleRequest { min_revision: Some(1), ..check_request(1, "finance") };
@@ -68,7 +51,7 @@ async fn answers_from_the_file(world: &World) {
     server.advance(1_799);
     is_answered_marked(&mut server).await;
     server.advance(1);
-    is_unavailable(&mut server, 1).await;
+    server.is_unavailable(1).await;
     server.until_readyz(503, "unready: ").await;
     until_so("health follows", async || server.health("").await == ServingStatus::NotServing).await;
 
@@ -103,7 +86,7 @@ async fn who_was_suspended_meanwhile_is_never_granted_unmarked() {
     let mut server = world.start_at(minutes_later(30)).await;
     is_answered_marked(&mut server).await;
     world.network.let_through();
-    until_suspended(&mut server).await;
+    server.until_suspended(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,7 +95,7 @@ async fn while_the_database_answers_a_restart_is_as_without_a_file() {
     world.ran_at(NOW).await;
     world.database.set_status(1, "suspended").await;
     let mut server = world.start_at(minutes_later(1)).await;
-    until_suspended(&mut server).await;
+    server.until_suspended(1).await;
     server.until_readyz(200, "ready").await;
 }
 
@@ -128,7 +111,7 @@ async fn restarts_in_an_outage_make_nothing_last_longer() {
         server.running.stop().await.unwrap();
     }
     let mut server = world.start_at(minutes_later(60)).await;
-    is_unavailable(&mut server, 1).await;
+    server.is_unavailable(1).await;
     assert_eq!(server.health("").await, ServingStatus::NotServing);
 }
 
@@ -140,10 +123,10 @@ async fn without_changes_what_was_held_is_read_first_and_served_marked_where_tha
     let mut server = world.start_at(minutes_later(1)).await;
     server.wait_until_ready().await;
     is_answered_marked(&mut server).await;
-    is_unavailable(&mut server, 2).await;
+    server.is_unavailable(2).await;
     world.database.set_status(1, "suspended").await;
     world.network.let_through();
-    until_suspended(&mut server).await;
+    server.until_suspended(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +139,7 @@ async fn triggers_that_are_missing_when_the_database_is_back_vouch_for_nothing_o
     let mut server = world.start_at(NOW).await;
     is_answered_marked(&mut server).await;
     world.network.let_through();
-    until_suspended(&mut server).await;
+    server.until_suspended(1).await;
 }
 
 async fn next(watch: &mut Watch) -> Event {

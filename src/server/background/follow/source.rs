@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use crate::{
     config::{EdgeArgs, Insecure, UnusableSetting, UpstreamArgs, UpstreamUrl},
-    server::background::{reloaded_files::read, state::UPSTREAMS},
+    server::background::reloaded_files::read,
     upstream::{Client, Credentials, connect},
 };
 
@@ -35,11 +35,6 @@ impl UpstreamSource {
         // Before anything is answered; later they are read again.
         source.credentials().map_err(|(flag, problem)| UnusableSetting::new(flag, problem))?;
         Ok(source)
-    }
-
-    /// What tells its facts from those of others.
-    pub(crate) fn location(&self) -> String {
-        format!("{UPSTREAMS}{self}")
     }
 
     pub(super) fn urls(&self) -> &[UpstreamUrl] {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use prost::{Message, bytes::Bytes};
-use prost_types::Timestamp;
 use uuid::Uuid;
 
 use super::{Follow, hold::Wanted};
 use crate::{
-    cache::Sent,
+    cache::ChangeOutcome,
     config::Hold,
     domain::TenantId,
     observability::log_limiter::{LogLimiter, log_limited},
@@ -25,8 +24,7 @@ impl Follow<'_> {
     /// A stream has begun.
     pub(super) fn open(&self, opened: FollowOpened) {
         // The position is that after what was missed, which is yet to be taken in.
-        let FollowOpened { database, reset, position: _ } = opened;
-        self.upstream.note_database(database);
+        let FollowOpened { reset, position: _ } = opened;
         let awaited = std::mem::take(&mut *self.awaited.lock());
         let now = self.api.clock.now();
         if reset {
@@ -34,7 +32,7 @@ impl Follow<'_> {
         }
         for id in awaited {
             // What has become of it was perhaps sent on the stream before, after that had ended here.
-            self.api.cache.receive(Sent::Unread(id), false, now);
+            self.api.cache.receive(ChangeOutcome::Unread(id), false, now);
         }
         self.want(Wanted::All);
     }
@@ -64,26 +62,28 @@ impl Follow<'_> {
         self.api.cache.apply_changes(&news, now);
         self.await_outcomes(changed);
         let mut shared = Shared::default();
-        for mut facts in changes.facts {
-            // Read before now, whatever a clock shows there.
-            facts.as_of = facts.as_of.map(|at| earlier(at, wire::instant(now)));
+        for facts in changes.facts {
             let id = facts.tenant.as_ref().and_then(|tenant| Uuid::from_slice(&tenant.id).ok());
             let id = TenantId::from(id.ok_or_else(|| unreadable(&"a tenant without an id"))?);
-            self.receive(id, wire::facts_of(facts, &mut shared).map_or_else(
+            self.receive(wire::facts_of(facts, &mut shared).map_or_else(
                 |error| {
                     static UNREADABLE: LogLimiter = LogLimiter::new();
                     log_limited!(UNREADABLE, warn, tenant = %id, %error, "the upstream sends facts that cannot be read: {error}");
-                    Sent::Unread(id)
+                    ChangeOutcome::Unread(id)
                 },
-                Sent::Facts,
+                // Read before now, whatever a clock shows there.
+                |mut facts| {
+                    facts.as_of = facts.as_of.min(now);
+                    ChangeOutcome::Facts(facts)
+                },
             ));
         }
         for GoneTenant { id, revision } in changes.gone_tenants {
             let id = Uuid::from_slice(&id).map_err(|error| unreadable(&error))?.into();
-            self.receive(id, Sent::Gone(id, revision));
+            self.receive(ChangeOutcome::Gone(id, revision));
         }
         for id in &unread {
-            self.receive(*id, Sent::Unread(*id));
+            self.receive(ChangeOutcome::Unread(*id));
         }
         // The facts of a tenant that is new are sent as those of one that has changed are.
         self.want(Wanted::Some(unread.into_iter().collect()));
@@ -106,14 +106,10 @@ impl Follow<'_> {
         }
     }
 
-    fn receive(&self, id: TenantId, sent: Sent) {
-        self.awaited.lock().remove(&id);
+    fn receive(&self, sent: ChangeOutcome) {
+        self.awaited.lock().remove(&sent.tenant());
         self.api.cache.receive(sent, self.hold == Hold::All, self.api.clock.now());
     }
-}
-
-fn earlier(one: Timestamp, other: Timestamp) -> Timestamp {
-    if (one.seconds, one.nanos) <= (other.seconds, other.nanos) { one } else { other }
 }
 
 /// Ids, 16 bytes each. `None`: they are none.

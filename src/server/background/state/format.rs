@@ -44,7 +44,7 @@ pub(super) fn max_bytes(capacity: usize) -> u64 {
 }
 
 /// What stands before the upstreams of an edge, which are separated by spaces.
-pub(crate) const UPSTREAMS: &str = "upstream ";
+pub(super) const UPSTREAMS: &str = "upstream ";
 
 /// The kinds of records.
 pub(super) mod kind {

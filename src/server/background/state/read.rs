@@ -8,7 +8,6 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
-use prost_types::Timestamp;
 
 use super::format::{
     CLOCK_TOLERANCE, DIGEST, MAGIC, MAX_RECORD, PREAMBLE, Refusal, UPSTREAMS, VERSION, kind,
@@ -16,7 +15,7 @@ use super::format::{
 use crate::{
     cache::{FactsCopy, ReadBefore},
     proto::replication::{Catalogue, Facts, OutdatedFacts, StateHead},
-    wire::{self, Shared, Unreadable, instant_of},
+    wire::{self, Shared, Unreadable, required_instant},
 };
 
 /// What is read at once.
@@ -119,9 +118,9 @@ impl Records {
                 }
                 kind::OUTDATED_TENANT => {
                     let OutdatedFacts { facts, was_so_at } = decoded(&record)?;
-                    let facts = facts.ok_or(missing("OutdatedFacts.facts"))?;
+                    let facts = facts.ok_or(Unreadable::missing("OutdatedFacts.facts"))?;
                     let facts = wire::facts_of(facts, &mut shared)?;
-                    let was_so_at = required("OutdatedFacts.was_so_at", was_so_at)?;
+                    let was_so_at = required_instant("OutdatedFacts.was_so_at", was_so_at)?;
                     gathered(&mut before, facts.as_of, expected)?;
                     gathered(&mut before, was_so_at, expected)?;
                     before.facts.push(FactsCopy { facts, outdated_after: Some(was_so_at) });
@@ -164,8 +163,8 @@ impl Records {
 /// What the head says, if that is what is expected.
 fn begin(head: StateHead, expected: &Expected) -> Result<ReadBefore, Refusal> {
     let StateHead { database, written_at, last_proof, changes_received, program_version: _ } = head;
-    let written_at = required("StateHead.written_at", written_at)?;
-    let last_proof = required("StateHead.last_proof", last_proof)?;
+    let written_at = required_instant("StateHead.written_at", written_at)?;
+    let last_proof = required_instant("StateHead.last_proof", last_proof)?;
     let Expected { location, now, max_stale, .. } = expected;
     if !is_same_source(&database, location) {
         return Err(Refusal::AnotherDatabase { found: database, ours: location.clone() });
@@ -211,14 +210,6 @@ fn gathered(
     }
     before.gathered_at = before.gathered_at.max(as_of);
     Ok(())
-}
-
-fn required(field: &'static str, at: Option<Timestamp>) -> Result<DateTime<Utc>, Unreadable> {
-    instant_of(field, at)?.ok_or(missing(field))
-}
-
-fn missing(field: &'static str) -> Unreadable {
-    Unreadable { field, problem: "is missing" }
 }
 
 fn decoded<T: Message + Default>(record: &[u8]) -> Result<T, Refusal> {

@@ -5,18 +5,17 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use prost::{Message, bytes::Bytes};
 use tonic::{Request, Status};
-use uuid::Uuid;
 
 use super::requests::{Fields, caller};
 use crate::{
-    cache::FeedState,
-    domain::{Catalogue, Label, TenantId},
+    cache::{ChangeOutcome, FeedState},
+    domain::{Catalogue, TenantId},
     proto::{FollowFactsResponse, replication as proto},
     service::{
         caller::Credentials,
         replication::{
-            Changes, FactsQuery, FollowMessage, FollowQuery, Found, Heartbeat, Opened, Outcome,
-            Pings, Position,
+            Changes, FactsQuery, FollowMessage, FollowQuery, Found, Heartbeat, Opened, Pings,
+            Position,
         },
     },
     store::TenantKey,
@@ -41,7 +40,7 @@ pub(in crate::service) fn facts_query(
         fields.violated("tenants", problem);
         return fields.all_good(None);
     }
-    let keys: Vec<_> = tenants.iter().map(key_of).collect();
+    let keys: Vec<_> = tenants.iter().map(wire::tenant_key_of).collect();
     for (index, _) in keys.iter().enumerate().filter(|(_, key)| key.is_none()) {
         fields.violated(format!("tenants[{index}]"), "must be 16 bytes, or a subdomain");
     }
@@ -53,27 +52,10 @@ pub(in crate::service) fn facts_query(
     Ok(FactsQuery { caller: caller(request), tenants, min_revision: *min_revision })
 }
 
-fn key_of(proto::TenantKey { key }: &proto::TenantKey) -> Option<TenantKey> {
-    match key.as_ref()? {
-        proto::tenant_key::Key::Id(id) => {
-            Uuid::from_slice(id).ok().map(|id| TenantKey::Id(id.into()))
-        }
-        proto::tenant_key::Key::Subdomain(label) => Label::parse(label).map(TenantKey::Subdomain),
-    }
-}
-
-fn key(key: &TenantKey) -> proto::TenantKey {
-    let key = match key {
-        TenantKey::Id(id) => proto::tenant_key::Key::Id(id.uuid().into_bytes().to_vec()),
-        TenantKey::Subdomain(label) => proto::tenant_key::Key::Subdomain(label.as_str().to_owned()),
-    };
-    proto::TenantKey { key: Some(key) }
-}
-
 pub(in crate::service) fn keys_response<'a>(
     keys: impl Iterator<Item = &'a TenantKey>,
 ) -> proto::ListTenantKeysResponse {
-    proto::ListTenantKeysResponse { tenants: keys.map(key).collect() }
+    proto::ListTenantKeysResponse { tenants: keys.map(wire::tenant_key).collect() }
 }
 
 pub(in crate::service) fn facts_response(
@@ -171,7 +153,7 @@ fn encoded(changes: &Changes, position: &Position) -> Bytes {
     let mut left = MAX_FACTS_BYTES;
     for (id, outcome) in outcomes {
         match outcome {
-            Outcome::Facts(facts) => {
+            ChangeOutcome::Facts(facts) => {
                 let facts = wire::facts(facts);
                 match left.checked_sub(facts.encoded_len()) {
                     Some(rest) => {
@@ -182,11 +164,11 @@ fn encoded(changes: &Changes, position: &Position) -> Bytes {
                     None => message.unread_tenant_ids.extend(bytes(*id)),
                 }
             }
-            Outcome::Gone(revision) => {
+            ChangeOutcome::Gone(id, revision) => {
                 let (id, revision) = (bytes(*id).to_vec(), *revision);
                 message.gone_tenants.push(proto::GoneTenant { id, revision });
             }
-            Outcome::Unread => message.unread_tenant_ids.extend(bytes(*id)),
+            ChangeOutcome::Unread(id) => message.unread_tenant_ids.extend(bytes(*id)),
         }
     }
     message.encode_to_vec().into()
@@ -200,8 +182,8 @@ fn follow_position(Position { instance, sequence, mark }: &Position) -> proto::P
     proto::Position { instance: *instance, sequence: *sequence, mark: mark.to_vec() }
 }
 
-fn follow_opened(Opened { database, reset, position }: Opened) -> proto::FollowOpened {
-    proto::FollowOpened { database, reset, position: Some(follow_position(&position)) }
+fn follow_opened(Opened { reset, position }: Opened) -> proto::FollowOpened {
+    proto::FollowOpened { reset, position: Some(follow_position(&position)) }
 }
 
 fn follow_heartbeat(heartbeat: Heartbeat) -> proto::FollowHeartbeat {
