@@ -52,8 +52,9 @@ const SLACK: Duration = Duration::from_secs(2);
 /// While the upstream does not hear from the database, others are tried after so long, and then ever less
 /// often.
 const LOOK_FOR_BETTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(1)];
-/// A stream that lasted for so long was a good one: the next attempt follows soon.
-const LASTED: Duration = Duration::from_secs(10);
+/// A stream that lasted for so long was a good one: the next attempt follows soon. One that fails at once does
+/// not, and waits ever longer.
+const LASTED: Duration = Duration::from_secs(1);
 /// While changes are off, a proof that is older is none.
 const RECENT: Duration = Duration::from_secs(4);
 /// Between two attempts to follow.
