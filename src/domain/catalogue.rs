@@ -91,6 +91,9 @@ impl Catalogue {
 
     /// The current code of a module: `code` itself, unless a module had it before it was renamed.
     pub fn code_of_now<'a>(&'a self, code: &'a str) -> &'a str {
+        if self.aliases.is_empty() {
+            return code;
+        }
         self.module(code).map_or(code, |module| module.code.as_str())
     }
 

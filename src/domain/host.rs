@@ -73,16 +73,21 @@ impl BaseDomains {
     /// The label by which a host names a tenant; `None` if it names none: the apex, a reserved
     /// label, an address, a foreign domain, a deeper name, or something that is not a host at all.
     pub fn label_of(&self, host: &str) -> Option<Label> {
-        let name = readable_name(without_port(host)?)?;
+        let host = without_port(host)?;
+        // Most hosts are the service's own: what is under none of these domains is not read any further.
+        let (_, above) = host.split_once('.')?;
+        let above = above.strip_suffix('.').unwrap_or(above);
+        if !self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(above)) {
+            return None;
+        }
+        let name = readable_name(host)?;
         // One base domain may be within another: the apex of the inner one does not name a tenant
         // of the outer one.
         if self.domains.contains(&name) {
             return None;
         }
-        let (label, parent) = name.split_once('.')?;
-        let names_a_tenant =
-            self.domains.iter().any(|domain| domain == parent) && !self.is_reserved(label);
-        names_a_tenant.then(|| Label(label.into()))
+        let (label, _) = name.split_once('.')?;
+        (!self.is_reserved(label)).then(|| Label(label.into()))
     }
 }
 

@@ -81,14 +81,10 @@ impl ModuleCode {
         if text.is_empty() {
             return Err(InvalidModuleCode::Empty);
         }
-        // A character has at least one byte: most codes need no counting, and a megabyte is not
-        // scanned.
-        if text.len() > MAX_MODULE_CODE_CHARS * 4
-            || (text.len() > MAX_MODULE_CODE_CHARS && text.chars().count() > MAX_MODULE_CODE_CHARS)
-        {
+        if is_longer_than(text, MAX_MODULE_CODE_CHARS) {
             return Err(InvalidModuleCode::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        if has_control_characters(text) {
             return Err(InvalidModuleCode::ControlCharacter);
         }
         Ok(text)
@@ -122,12 +118,20 @@ pub struct InvalidKey {
 
 /// Checks that a text could be the key of a feature or a limit, of at most so many characters.
 pub fn validate_key(text: &str, max_chars: usize) -> Result<&str, InvalidKey> {
-    let is_good = (1..=max_chars).contains(&text.chars().count());
-    if is_good && !text.contains(char::is_control) {
-        Ok(text)
-    } else {
+    if text.is_empty() || is_longer_than(text, max_chars) || has_control_characters(text) {
         Err(InvalidKey { max_chars })
+    } else {
+        Ok(text)
     }
+}
+
+/// A character has one to four bytes: most texts need no counting, and a megabyte is not scanned.
+fn is_longer_than(text: &str, max_chars: usize) -> bool {
+    text.len() > max_chars * 4 || (text.len() > max_chars && text.chars().count() > max_chars)
+}
+
+fn has_control_characters(text: &str) -> bool {
+    text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -293,11 +293,14 @@ impl<'a> AuthzRequest<'a> {
     }
 
     fn tenant_of(&self, id: &str) -> Result<TenantId, Refusal> {
-        let header = clients_name_of(self.tenant_header);
-        if id.contains(',') {
-            return Err(Refusal::repeated(&header));
-        }
-        TenantId::parse(id).map_err(|error| Refusal::unreadable(&header, &error.to_string()))
+        TenantId::parse(id).map_err(|error| {
+            let header = clients_name_of(self.tenant_header);
+            if id.contains(',') {
+                Refusal::repeated(&header)
+            } else {
+                Refusal::unreadable(&header, &error.to_string())
+            }
+        })
     }
 }
 

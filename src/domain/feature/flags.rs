@@ -9,6 +9,9 @@ use crate::domain::Setting;
 /// What separates the two parts of a name. Neither has control characters.
 const SEPARATOR: char = '\0';
 
+/// Up to so many names are looked at in turn: that is quicker than a search, which compares texts.
+const FEW: usize = 16;
+
 /// A module's code and the key of one of its features.
 ///
 /// Shared and behind one thin pointer, because many tenants have the same flags.
@@ -29,6 +32,16 @@ impl FlagName {
     /// The module's code, and the feature's key.
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once(SEPARATOR).unwrap_or((&self.0, ""))
+    }
+
+    /// Does it consist of these parts? Names of one tenant mostly differ in length, which says that
+    /// they differ without a look at them.
+    fn is(&self, module: &str, key: &str) -> bool {
+        let text = self.0.as_bytes();
+        text.len() == module.len() + 1 + key.len()
+            && text.starts_with(module.as_bytes())
+            && text.get(module.len()) == Some(&0)
+            && text.ends_with(key.as_bytes())
     }
 
     /// How it is ordered against the name with these parts, without a search for its own.
@@ -119,8 +132,13 @@ impl Flags {
 
     /// The flag for a feature of the module with this code.
     pub fn get(&self, module: &str, key: &str) -> Option<Flag<'_>> {
-        let find =
-            |names: &[FlagName]| names.binary_search_by(|name| name.compare(module, key)).ok();
+        let find = |names: &[FlagName]| {
+            if names.len() <= FEW {
+                names.iter().position(|name| name.is(module, key))
+            } else {
+                names.binary_search_by(|name| name.compare(module, key)).ok()
+            }
+        };
         let (on, off) = self.names.split_at(self.on);
         let place = find(on).or_else(|| Some(self.on + find(off)?))?;
         Some(self.at(place))
@@ -192,6 +210,22 @@ mod tests {
         assert_eq!(flags.get("finance", "c"), Some(Flag { is_on: false, value: None }));
         assert_eq!(flags.keys_of("finance").collect::<Vec<_>>(), ["b", "a", "ba", "c"]);
         assert_eq!(flags.keys_of("hrms").count(), 0);
+    }
+
+    #[test]
+    fn few_names_and_many_are_found_alike() {
+        for count in [FEW - 1, FEW, FEW + 1, 5 * FEW] {
+            let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
+            let rows = keys.iter().map(|key| row(key, key.len() % 2 == 0, 0, 0));
+            let flags = Flags::of(rows.collect());
+            for key in &keys {
+                let is_on = key.len() % 2 == 0;
+                assert_eq!(flags.get("finance", key), Some(Flag { is_on, value: None }), "{count}");
+            }
+            for (module, key) in [("finance", "key-"), ("financ", "ekey-1"), ("Finance", "key-1")] {
+                assert_eq!(flags.get(module, key), None, "{count}: {module}, {key}");
+            }
+        }
     }
 
     #[test]

@@ -196,6 +196,15 @@ impl<'a> WireFields<'a> {
     /// `None`: it is of another kind. After an error there is nothing to go on with: the reader
     /// gives up.
     fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, MalformedAttributes> {
+        // Nearly all have a key of one byte and a length of one byte.
+        if let [key @ 0x08..0x80, length @ 0..0x80, rest @ ..] = self.0
+            && key & 0x07 == WireType::LengthDelimited as u8
+        {
+            let value = rest.split_at_checked((*length).into());
+            let (value, rest) = value.ok_or(MalformedAttributes)?;
+            self.0 = rest;
+            return Ok(Some((u32::from(key >> 3), value)));
+        }
         let (tag, kind) = decode_key(&mut self.0).map_err(|_| MalformedAttributes)?;
         if kind != WireType::LengthDelimited {
             skip_field(kind, tag, &mut self.0, DecodeContext::default())
