@@ -94,3 +94,48 @@ impl Uptime {
         Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
+
+/// What both clocks showed at one moment. By it the age of what is known since before is known too, whatever
+/// the time of day is set to afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time of day.
+    pub time: DateTime<Utc>,
+    uptime: Uptime,
+}
+
+impl Moment {
+    /// The present one. `time` is the time of day.
+    pub fn now(time: DateTime<Utc>) -> Self {
+        Self { time, uptime: Uptime::now() }
+    }
+
+    /// How long ago an instant before it was. What was later counts from this moment.
+    pub fn age_of(&self, instant: DateTime<Utc>) -> TimeDelta {
+        self.age_after(self.uptime.elapsed(), instant)
+    }
+
+    /// The same, so long after the moment.
+    fn age_after(&self, since: Duration, instant: DateTime<Utc>) -> TimeDelta {
+        let before = (self.time - instant).max(TimeDelta::zero());
+        let since = TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX);
+        before.checked_add(&since).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_grows_with_uptime_alone() {
+        let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        let moment = Moment::now(at(130));
+        let age = |since, instant| {
+            moment.age_after(Duration::from_mins(since), at(instant)).num_minutes()
+        };
+        assert_eq!((age(0, 100), age(30, 100), age(1_000, 130)), (30, 60, 1_000));
+        assert_eq!(age(10, 200), 10, "of what is later it is not known, but no less");
+        assert_eq!(moment.age_after(Duration::MAX, at(0)), TimeDelta::MAX);
+    }
+}

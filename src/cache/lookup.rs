@@ -7,6 +7,7 @@ use super::{
     trust::Trusted,
 };
 use crate::{
+    clock::Moment,
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, TenantKey},
 };
@@ -147,10 +148,13 @@ impl<L: LoadTenant> Inner<L> {
         Ok(known)
     }
 
-    /// May what was so then still be served?
+    /// May what was so then still be served? A clock that is set back meanwhile makes it last no longer.
     pub(super) fn is_within_max_stale(&self, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let at_most = self.settings.max_stale;
-        let is_over = |restored: &Restored| restored.is_over(instant, at_most);
-        is_within(at_most, instant, now) && !self.restored.get().is_some_and(is_over)
+        let is_over = |heard: Moment| instant <= heard.time && heard.age_of(instant) >= at_most;
+        let was_over = |restored: &Restored| restored.is_over(instant, at_most);
+        is_within(at_most, instant, now)
+            && !self.trust.heard_at().is_some_and(is_over)
+            && !self.restored.get().is_some_and(was_over)
     }
 }

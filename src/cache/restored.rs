@@ -1,11 +1,9 @@
 //! What another process held, before this one has heard from the database.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cache, FactsCopy, FeedState};
-use crate::{clock::Uptime, domain::Catalogue, store::LoadTenant};
+use crate::{clock::Moment, domain::Catalogue, store::LoadTenant};
 
 /// What was held once, and is not known to be what the database says.
 #[derive(Debug)]
@@ -27,9 +25,8 @@ pub struct ReadBefore {
 pub(super) struct Restored {
     last_proof: DateTime<Utc>,
     gathered_at: DateTime<Utc>,
-    /// When it was restored, by both clocks.
-    at: DateTime<Utc>,
-    uptime: Uptime,
+    /// When it was restored.
+    at: Moment,
     /// What was held then belongs to it.
     epoch: u32,
 }
@@ -42,14 +39,7 @@ impl Restored {
     /// Was what the database said then so long ago, by the clock that nobody sets? What was read later
     /// is none of its business.
     pub(super) fn is_over(&self, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
-        self.is_over_after(self.uptime.elapsed(), instant, at_most)
-    }
-
-    fn is_over_after(&self, since: Duration, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
-        let before = (self.at - instant).max(TimeDelta::zero());
-        let since = TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX);
-        let age = before.checked_add(&since).unwrap_or(TimeDelta::MAX);
-        instant <= self.gathered_at && age >= at_most
+        instant <= self.gathered_at && self.at.age_of(instant) >= at_most
     }
 }
 
@@ -74,8 +64,8 @@ impl<L: LoadTenant> Cache<L> {
         if let Some((catalogue, is_outdated)) = catalogue {
             self.0.catalogue.restore(catalogue, is_fed && !is_outdated, now);
         }
-        let (at, uptime, epoch) = (now, Uptime::now(), trusted.epoch);
-        let restored = Restored { last_proof, gathered_at, at, uptime, epoch };
+        let (at, epoch) = (Moment::now(now), trusted.epoch);
+        let restored = Restored { last_proof, gathered_at, at, epoch };
         // What is restored a second time belongs to the first.
         _ = self.0.restored.set(restored);
     }
@@ -98,23 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_set_back_makes_nothing_last_longer() {
+    fn what_was_restored_is_over_in_time_and_what_is_read_later_is_not_concerned() {
         let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
-        let restored = Restored {
-            last_proof: at(100),
-            gathered_at: at(101),
-            at: at(130),
-            uptime: Uptime::now(),
-            epoch: 1,
-        };
-        let is_over = |since, instant| {
-            let since = Duration::from_mins(since);
-            restored.is_over_after(since, at(instant), TimeDelta::hours(1))
-        };
-        assert!(!is_over(0, 100) && !is_over(29, 100), "half an hour is left");
-        assert!(is_over(30, 100) && is_over(1_000, 100), "whatever the time of day is");
-        assert!(is_over(0, 70), "it was over by the time");
-        assert!(!is_over(30, 101) && is_over(31, 101));
-        assert!(!is_over(1_000, 131), "that was read by this process");
+        let (last_proof, gathered_at) = (at(100), at(101));
+        let restored = Restored { last_proof, gathered_at, at: Moment::now(at(130)), epoch: 1 };
+        let is_over = |instant| restored.is_over(at(instant), TimeDelta::hours(1));
+        assert!(!is_over(100), "half an hour is left");
+        assert!(is_over(70), "it was over by the time");
+        assert!(!is_over(101) && !is_over(131), "that was read by this process");
     }
 }

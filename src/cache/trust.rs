@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use super::relay::RelayedFeed;
-use crate::clock::Uptime;
+use crate::clock::{Moment, Uptime};
 
 /// The first epoch; 0 marks outdated facts.
 const FIRST: u32 = 1;
@@ -76,6 +76,8 @@ struct TrustState {
     trusted: Trusted,
     /// When the database last answered the feed.
     last_proof: Option<DateTime<Utc>>,
+    /// The same by both clocks, where it answered this process's own question.
+    heard_at: Option<Moment>,
     /// Did it answer the last time it was asked?
     is_answered: bool,
     /// The last instant by which every change was received: what belongs to the epoch was so then.
@@ -94,6 +96,7 @@ impl Trust {
             state: Mutex::new(TrustState {
                 trusted,
                 last_proof: None,
+                heard_at: None,
                 is_answered: true,
                 proven_at: None,
                 ended: VecDeque::new(),
@@ -122,6 +125,11 @@ impl Trust {
 
     pub(super) fn is_answered(&self) -> bool {
         self.state.lock().is_answered
+    }
+
+    /// When the database last answered, by both clocks.
+    pub(super) fn heard_at(&self) -> Option<Moment> {
+        self.state.lock().heard_at
     }
 
     /// The last instant at which what belongs to the present epoch is known to have been so; `None`:
@@ -166,6 +174,7 @@ impl Trust {
         self.change(|state| {
             state.is_answered = proof.is_some();
             state.last_proof = proof.or(state.last_proof);
+            state.heard_at = proof.map(Moment::now).or(state.heard_at);
             if feed == FeedState::Live {
                 state.proven_at = proof.or(state.proven_at);
             }

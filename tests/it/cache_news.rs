@@ -1,10 +1,15 @@
 //! The cache when news comes, and when none can: over a fake database, so that each race is forced.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use entitlementd::{
-    cache::{Cache, CacheHealth, Event, FeedState, Known, LoadError, Received, Requester},
+    cache::{
+        Cache, CacheHealth, CacheSettings, Event, FeedState, Known, LoadError, Received, Requester,
+    },
     clock::Uptime,
     domain::Label,
     store::Change,
@@ -13,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{
     NOW,
-    fake::{Fake, mk_cache, tenant, yield_until},
+    fake::{Fake, mk_cache, mk_cache_of, settings, tenant, yield_until},
 };
 
 /// A change of tenant 0 is committed, and announced.
@@ -251,6 +256,26 @@ async fn after_a_reset_what_cannot_be_read_is_served_as_stale_for_max_stale_from
     assert!(cache.get(tenant(0), at(359)).await.unwrap().stale, "nobody is locked out by it");
     cache.suspect();
     assert!(cache.get(tenant(0), at(360)).await.is_err(), "later proofs are none of it");
+}
+
+#[tokio::test]
+async fn a_time_of_day_that_is_set_back_makes_nothing_last_longer() {
+    let fake = Fake::with(1);
+    let max_stale = TimeDelta::milliseconds(50);
+    let cache = mk_cache_of(&fake, CacheSettings { max_stale, ..settings() });
+    cache.trust(NOW, Uptime::NEVER);
+    cache.get(tenant(0), NOW).await.unwrap();
+    cache.trust(NOW, Uptime::NEVER);
+    *fake.failing.lock().unwrap() = true;
+    cache.suspect();
+    // The time of day stands still, as if it were set back all the time.
+    let is_over = async {
+        while cache.get(tenant(0), NOW).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_over).await.expect("it is served for ever");
+    assert_eq!(cache.health(NOW), CacheHealth::TooStale);
 }
 
 #[tokio::test]

@@ -162,17 +162,24 @@ pub fn mk_cache(fake: &Arc<Fake>, capacity: usize) -> Cache<Fake> {
 
 /// One that sends so many statements at the same time.
 pub fn mk_cache_with(fake: &Arc<Fake>, capacity: usize, max_loads: usize) -> Cache<Fake> {
-    let settings = CacheSettings {
+    mk_cache_of(fake, CacheSettings { capacity, max_loads, ..settings() })
+}
+
+pub fn mk_cache_of(fake: &Arc<Fake>, settings: CacheSettings) -> Cache<Fake> {
+    Cache::new(Arc::clone(fake), settings, Handle::current())
+}
+
+pub fn settings() -> CacheSettings {
+    CacheSettings {
         ttl: TimeDelta::seconds(300),
         negative_ttl: TimeDelta::seconds(10),
         max_stale: TimeDelta::hours(1),
-        capacity,
-        max_loads,
+        capacity: 100,
+        max_loads: 1_000,
         max_bypass_reads: 4,
         after_change: AfterChange::Reload,
         load_timeout: Duration::from_secs(60),
-    };
-    Cache::new(Arc::clone(fake), settings, Handle::current())
+    }
 }
 
 pub async fn yield_until(condition: impl Fn() -> bool) {
