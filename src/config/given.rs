@@ -6,8 +6,8 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, parser::Val
 
 use super::{Cli, Command as What, redact::without_passwords};
 
-/// The flags of `serve` that the one page of `-h` shows. `--help` shows all.
-const FIRST: [&str; 20] = [
+/// The flags of `serve` and `edge` that the one page of `-h` shows. `--help` shows all.
+const FIRST: [&str; 25] = [
     "admin_listen",
     "admin_tokens_file",
     "base_domain",
@@ -20,14 +20,19 @@ const FIRST: [&str; 20] = [
     "demo",
     "enforce",
     "forward_auth_listen",
+    "hold",
     "jwks_url",
     "listen",
     "max_stale",
     "metrics_listen",
     "print_config",
     "routes",
+    "state_dir",
     "tls_cert",
     "tls_key",
+    "upstream",
+    "upstream_ca_file",
+    "upstream_token_file",
 ];
 
 /// A setting of `serve`, with the value in effect.
@@ -92,16 +97,18 @@ impl Cli {
     }
 }
 
-/// The whole command line. `serve -h` is one page of its help.
+/// The whole command line. `serve -h` and `edge -h` are one page of their help.
 pub fn command() -> Command {
-    Cli::command().mut_subcommand("serve", |serve| {
-        let serve = serve
-            .after_help("--help shows all settings, --print-config what they are.")
-            .after_long_help("");
-        serve.mut_args(|flag| {
-            let is_first = FIRST.contains(&flag.get_id().as_str()) || flag.is_global_set();
-            flag.hide_short_help(!is_first)
-        })
+    Cli::command().mut_subcommand("serve", on_one_page).mut_subcommand("edge", on_one_page)
+}
+
+fn on_one_page(command: Command) -> Command {
+    let command = command
+        .after_help("--help shows all settings, --print-config what they are.")
+        .after_long_help("");
+    command.mut_args(|flag| {
+        let is_first = FIRST.contains(&flag.get_id().as_str()) || flag.is_global_set();
+        flag.hide_short_help(!is_first)
     })
 }
 
@@ -131,9 +138,10 @@ mod tests {
     #[test]
     fn the_page_names_flags_that_there_are() {
         let command = command();
-        let serve = command.find_subcommand("serve").unwrap();
+        let all = ["serve", "edge"].map(|name| command.find_subcommand(name).unwrap());
+        let all = all.into_iter().flat_map(Command::get_arguments);
         for id in FIRST {
-            assert!(serve.get_arguments().any(|flag| flag.get_id() == id), "--{id}");
+            assert!(all.clone().any(|flag| flag.get_id() == id), "--{id}");
         }
     }
 }

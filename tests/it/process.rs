@@ -430,12 +430,15 @@ fn the_first_line_says_what_has_started_and_what_is_not_as_usual() {
 
 #[test]
 fn short_help_is_a_page_and_long_help_has_every_setting() {
-    let [short, long] = ["-h", "--help"].map(|flag| text(&run(&["serve", flag]).stdout).to_owned());
-    assert!(short.lines().count() <= 60, "{short}");
-    for needed in ["--database-url-file", "--listen", "--tls-cert", "--routes", "--log-level"] {
-        assert!(short.contains(needed), "{needed}");
+    for (command, first) in [("serve", "--database-url-file"), ("edge", "--upstream")] {
+        let help = |flag| text(&run(&[command, flag]).stdout).to_owned();
+        let [short, long] = ["-h", "--help"].map(help);
+        assert!(short.lines().count() <= 60, "{short}");
+        for needed in [first, "--listen", "--tls-cert", "--routes", "--log-level"] {
+            assert!(short.contains(needed), "{command}: {needed}");
+        }
+        assert!(long.contains("--denial-max-age") && !short.contains("--denial-max-age"));
     }
-    assert!(long.contains("--denial-max-age") && !short.contains("--denial-max-age"));
 }
 
 #[test]
