@@ -137,25 +137,28 @@ impl HeldFacts {
             held.facts.as_of = facts.as_of;
             return true;
         }
-        self.note_change();
-        if held.facts.tenant.subdomain != facts.tenant.subdomain {
-            self.forget_subdomain(&held.facts);
-            self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
-        }
-        held.facts = facts;
+        self.replace(&mut held, facts);
         true
     }
 
-    /// Puts facts in place that are known to have changed, unless others are there. They were so at
-    /// this instant; `None`: when they were read.
+    /// Puts facts in place that are known to have changed, unless others are there that are as good. They
+    /// were so at this instant; `None`: when they were read.
     pub(super) fn insert_outdated(&self, facts: Facts, was_so_at: Option<DateTime<Utc>>) {
         let mut ring = self.ring.lock();
         let id = facts.tenant.id;
-        if !self.by_id.contains_key(&id) {
+        let Some(mut held) = self.by_id.get_mut(&id) else {
             self.add(&mut ring, facts, OUTDATED);
             if let Some(held) = self.by_id.get(&id) {
                 held.outdate(was_so_at);
             }
+            return;
+        };
+        // Somebody was told of them: in an outage nobody is told again what was so before. A standby
+        // that lags reads later what is older.
+        let is_newer = facts.revision > held.facts.revision && facts.as_of >= held.facts.as_of;
+        if is_newer && held.epoch.load(Ordering::Relaxed) == OUTDATED {
+            self.replace(&mut held, facts);
+            held.outdate(was_so_at);
         }
     }
 
@@ -263,6 +266,16 @@ impl HeldFacts {
         };
         self.by_id.insert(id, held);
         self.note_change();
+    }
+
+    fn replace(&self, held: &mut Held, facts: Facts) {
+        self.note_change();
+        if held.facts.tenant.subdomain != facts.tenant.subdomain {
+            self.forget_subdomain(&held.facts);
+            let hash = self.hasher.hash_one(&*facts.tenant.subdomain);
+            self.by_subdomain.insert(hash, facts.tenant.id);
+        }
+        held.facts = facts;
     }
 
     fn note_change(&self) {

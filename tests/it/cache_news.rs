@@ -69,6 +69,25 @@ async fn a_load_that_began_before_the_news_is_not_kept() {
 }
 
 #[tokio::test]
+async fn in_an_outage_nobody_is_told_what_was_so_before_what_somebody_was_told() {
+    let fake = Fake::gated(1);
+    fake.gate.add_permits(1);
+    let cache = mk_fed(&fake);
+    assert_eq!(cache.get(tenant(0), NOW).await.unwrap().revision, 1);
+    change(&fake, &cache);
+    let asked = ask(&cache);
+    yield_until(|| fake.loads() == 2).await;
+    // What is read is overtaken by another change.
+    change(&fake, &cache);
+    fake.gate.add_permits(1);
+    assert_eq!(asked.await.unwrap().unwrap().revision, 2);
+    *fake.failing.lock().unwrap() = true;
+    fake.gate.add_permits(100);
+    let known = cache.get(tenant(0), NOW).await.unwrap();
+    assert_eq!((known.revision, known.stale), (2, true));
+}
+
+#[tokio::test]
 async fn what_is_read_after_the_news_is_kept_though_the_clock_was_set_back() {
     let fake = Fake::gated(1);
     fake.gate.add_permits(100);

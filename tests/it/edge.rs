@@ -3,6 +3,8 @@
 
 mod chain;
 mod hold;
+mod hops;
+mod hour;
 mod outage;
 mod resume;
 mod rights;

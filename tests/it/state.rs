@@ -80,7 +80,7 @@ impl Server {
 }
 
 /// The facts that a file holds, with whether they are outdated; `None`: it is not whole.
-fn tenants_in(file: &Path) -> Option<Vec<(Facts, bool)>> {
+pub fn tenants_in(file: &Path) -> Option<Vec<(Facts, bool)>> {
     let bytes = fs::read(file).ok()?;
     let mut records = bytes.get(PREAMBLE..bytes.len().checked_sub(DIGEST)?)?;
     let mut tenants = Vec::new();

@@ -2,6 +2,7 @@
 //! front of either's schema.
 
 mod clients;
+mod edges;
 mod fleet;
 mod folding;
 mod previous;

@@ -27,6 +27,7 @@ use self::{
 use super::{
     condition::Cause,
     feed::{FeedMode, FeedReport},
+    told::Repeated,
 };
 use crate::{
     cache::FeedState,
@@ -75,6 +76,8 @@ pub(crate) struct Follow<'a> {
     position: Mutex<Option<proto::Position>>,
     /// The tenants that have changed, of which it was not sent what has become of them.
     awaited: Mutex<HashSet<TenantId>>,
+    /// Why no upstream can be followed, as it was logged last.
+    told: Mutex<Repeated>,
 }
 
 /// Why a stream has ended.
@@ -103,6 +106,7 @@ impl<'a> Follow<'a> {
             wants: Notify::new(),
             position: Mutex::default(),
             awaited: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -122,6 +126,7 @@ impl<'a> Follow<'a> {
             let position = self.position.lock().clone();
             match begin::begin(self.source, position, &self.api.clock).await {
                 Ok(begun) => {
+                    *self.told.lock() = Repeated::default();
                     let (url, began) = (begun.url.clone(), Instant::now());
                     let ended = self.follow_one(begun, look).await;
                     pause =
@@ -239,21 +244,21 @@ impl<'a> Follow<'a> {
             return;
         }
         cache.suspect();
-        if self.note(FeedMode::Disconnected, |report| report.lost = Some(Cause::Silent)) {
+        self.note(FeedMode::Disconnected, |report| report.lost = Some(Cause::Silent));
+        if self.told.lock().is_due(problem, Instant::now()).is_some() {
             tracing::warn!(
                 "no upstream can be followed: what is held is suspect until one can: {problem}"
             );
         }
     }
 
-    /// Notes how changes are received. Is that another way than before?
-    fn note(&self, mode: FeedMode, note: impl FnOnce(&mut FeedReport)) -> bool {
+    /// Notes how changes are received.
+    fn note(&self, mode: FeedMode, note: impl FnOnce(&mut FeedReport)) {
         let mut report = self.report.lock();
-        let before = std::mem::replace(&mut report.mode, mode);
+        report.mode = mode;
         if mode != FeedMode::Disconnected {
             report.lost = None;
         }
         note(&mut report);
-        before != mode
     }
 }

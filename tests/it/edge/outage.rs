@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Server {
-    async fn until_marked(&mut self, tenant: u32) {
+    pub async fn until_marked(&mut self, tenant: u32) {
         until_so("it is marked", async || {
             let answer = self.check(tenant, "finance").await;
             assert!(answer.allowed);
@@ -21,7 +21,7 @@ impl Server {
         .await;
     }
 
-    async fn until_unmarked(&mut self, tenant: u32) {
+    pub async fn until_unmarked(&mut self, tenant: u32) {
         until_so("it is not marked any more", async || {
             let answer = self.check(tenant, "finance").await;
             !answer.freshness.unwrap().stale

@@ -96,9 +96,18 @@ impl Process {
     }
 
     /// The same of this program, which has its environment already.
-    pub fn start(mut command: Command, format: &str, flags: &[&str]) -> Self {
+    pub fn start(command: Command, format: &str, flags: &[&str]) -> Self {
+        Self::start_as("serve", command, format, flags)
+    }
+
+    /// Starts `edge` with JSON logs.
+    pub fn edge(flags: &[&str]) -> Self {
+        Self::start_as("edge", program(), "json", flags)
+    }
+
+    fn start_as(role: &str, mut command: Command, format: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        command.args(["serve", "--log-format", format]).args(flags).env("TMPDIR", folder.path());
+        command.args([role, "--log-format", format]).args(flags).env("TMPDIR", folder.path());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -128,6 +137,15 @@ impl Process {
                 return line;
             }
         }
+    }
+
+    /// What it has logged so far.
+    pub fn read_log(&mut self) -> &str {
+        for line in self.log.try_iter() {
+            self.logged.push_str(&line);
+            self.logged.push('\n');
+        }
+        &self.logged
     }
 
     /// Where it listens.

@@ -1,5 +1,9 @@
 //! A network between a client and a server, for tests that break it.
 
+// Benchmarks take this file from another place.
+#[path = "trouble.rs"]
+mod trouble;
+
 use std::{
     io,
     net::Ipv4Addr,
@@ -21,6 +25,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::trouble::Trouble;
+
 /// Pieces that are on their way at once, where the way is long. Where it is not, who sends is held
 /// up as by a socket.
 const ON_THE_WAY: usize = 1024;
@@ -38,6 +44,7 @@ pub struct Proxy {
     stranded: Mutex<Vec<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
     round_trips: Arc<AtomicUsize>,
+    trouble: Arc<Trouble>,
     _acceptor: JoinSet<()>,
 }
 
@@ -55,10 +62,25 @@ impl Proxy {
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
         let round_trips = Arc::default();
-        let way = Way { target: Arc::clone(&target), delay, round_trips: Arc::clone(&round_trips) };
+        let trouble = Arc::default();
+        let way = Way {
+            target: Arc::clone(&target),
+            delay,
+            round_trips: Arc::clone(&round_trips),
+            trouble: Arc::clone(&trouble),
+        };
         acceptor.spawn(accept(listener, way, Arc::clone(&open), Arc::clone(&connections)));
         let stranded = Mutex::default();
-        Self { port, target, open, stranded, connections, round_trips, _acceptor: acceptor }
+        Self {
+            port,
+            target,
+            open,
+            stranded,
+            connections,
+            round_trips,
+            trouble,
+            _acceptor: acceptor,
+        }
     }
 
     /// How often a client has waited for an answer so far, on all connections together. That a
@@ -74,6 +96,11 @@ impl Proxy {
     /// New connections go to this port; present ones stay.
     pub fn point_at(&self, port: u16) {
         self.target.store(port, Ordering::Relaxed);
+    }
+
+    /// What is wrong with it, though it passes bytes on.
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// Closes all present connections, on both sides, before it returns.
@@ -107,6 +134,7 @@ struct Way {
     target: Arc<AtomicU16>,
     delay: Duration,
     round_trips: Arc<AtomicUsize>,
+    trouble: Arc<Trouble>,
 }
 
 async fn accept(
@@ -127,7 +155,7 @@ async fn accept(
 /// One connection, until both sides have ended it, or one has broken it.
 async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> io::Result<()> {
     until_open(&mut open).await?;
-    let Way { target, delay, round_trips } = way;
+    let Way { target, delay, round_trips, trouble } = way;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target.load(Ordering::Relaxed))).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
@@ -140,58 +168,71 @@ async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> 
         round_trips.fetch_add(usize::from(begins), Ordering::Relaxed);
     };
     let answers = || waits.store(false, Ordering::Relaxed);
-    let to_there = pass_on(from_client, to_server, Duration::ZERO, &asks, open.clone());
-    tokio::try_join!(to_there, pass_on(from_server, to_client, delay, &answers, open))?;
+    let there = Direction { delay: Duration::ZERO, note: &asks, trouble: &trouble };
+    let back = Direction { delay, note: &answers, trouble: &trouble };
+    let to_there = there.pass_on(from_client, to_server, open.clone());
+    tokio::try_join!(to_there, back.pass_on(from_server, to_client, open))?;
     Ok(())
 }
 
-/// One direction. An end or an error is held back like bytes are.
-async fn pass_on(
-    from: OwnedReadHalf,
-    to: OwnedWriteHalf,
+/// One direction of a connection.
+struct Direction<'a> {
     delay: Duration,
-    note: &(dyn Fn() + Sync),
-    open: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let (sender, arrivals) = mpsc::channel(if delay.is_zero() { 1 } else { ON_THE_WAY });
-    tokio::try_join!(send(from, delay, note, sender), receive(arrivals, to, open))?;
-    Ok(())
+    note: &'a (dyn Fn() + Sync),
+    trouble: &'a Trouble,
 }
 
-/// What is sent is on its way beside what was sent before: a long way makes nothing narrower.
-async fn send(
-    mut from: OwnedReadHalf,
-    delay: Duration,
-    note: &(dyn Fn() + Sync),
-    arrivals: mpsc::Sender<Arrival>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let read = from.read(&mut buffer).await.map(|length| buffer[..length].to_vec());
-        let is_last = read.as_ref().map_or(true, Vec::is_empty);
-        if !is_last {
-            note();
-        }
-        if arrivals.send((Instant::now() + delay, read)).await.is_err() || is_last {
-            return Ok(());
-        }
+impl Direction<'_> {
+    /// An end or an error is held back like bytes are.
+    async fn pass_on(
+        &self,
+        from: OwnedReadHalf,
+        to: OwnedWriteHalf,
+        open: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let (sender, arrivals) = mpsc::channel(if self.delay.is_zero() { 1 } else { ON_THE_WAY });
+        tokio::try_join!(self.send(from, sender), self.receive(arrivals, to, open))?;
+        Ok(())
     }
-}
 
-async fn receive(
-    mut arrivals: mpsc::Receiver<Arrival>,
-    to: OwnedWriteHalf,
-    mut open: watch::Receiver<bool>,
-) -> io::Result<()> {
-    while let Some((at, read)) = arrivals.recv().await {
-        // A timer's grain of a millisecond is too much where there is nothing to wait for.
-        if at > Instant::now() {
-            sleep_until(at).await;
+    /// What is sent is on its way beside what was sent before: a long way makes nothing narrower.
+    async fn send(
+        &self,
+        mut from: OwnedReadHalf,
+        arrivals: mpsc::Sender<Arrival>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = from.read(&mut buffer).await.map(|length| buffer[..length].to_vec());
+            let is_last = read.as_ref().map_or(true, Vec::is_empty);
+            if !is_last {
+                (self.note)();
+            }
+            if arrivals.send((Instant::now() + self.delay, read)).await.is_err() || is_last {
+                return Ok(());
+            }
         }
-        until_open(&mut open).await?;
-        write(&to, &read?, &mut open).await?;
     }
-    Ok(()) // Dropping `to` tells the other side.
+
+    async fn receive(
+        &self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        to: OwnedWriteHalf,
+        mut open: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        while let Some((at, read)) = arrivals.recv().await {
+            // A timer's grain of a millisecond is too much where there is nothing to wait for.
+            if at > Instant::now() {
+                sleep_until(at).await;
+            }
+            until_open(&mut open).await?;
+            for piece in self.trouble.pieces(&read?) {
+                self.trouble.befall(piece.len()).await?;
+                write(&to, piece, &mut open).await?;
+            }
+        }
+        Ok(()) // Dropping `to` tells the other side.
+    }
 }
 
 async fn write(

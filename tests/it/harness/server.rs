@@ -68,7 +68,11 @@ impl Server {
 
     /// The same at another time.
     pub async fn start_unready_at(now: DateTime<Utc>, database: Database, flags: &[&str]) -> Self {
-        let clock = ManualClock::at(now);
+        Self::start_unready_by(ManualClock::at(now), database, flags).await
+    }
+
+    /// The same by a clock that others have too.
+    pub async fn start_unready_by(clock: ManualClock, database: Database, flags: &[&str]) -> Self {
         let args = serve_args(&database.url, flags);
         let running = server::start(args, Clock::Manual(clock.clone())).await.unwrap();
         let client = EntitlementServiceClient::new(connect(&running.address).await);

@@ -7,7 +7,7 @@ use futures_util::{
     stream::{self, FuturesUnordered},
 };
 use tokio::time::timeout;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::{pings::Pings, source::UpstreamSource};
 use crate::{
@@ -15,13 +15,17 @@ use crate::{
     config::UpstreamUrl,
     proto::{
         FollowFactsResponse,
-        replication::{FeedState, FollowHeartbeat, FollowOpened, Position},
+        replication::{FeedState, FollowHeartbeat, FollowOpened, GetFactsRequest, Position},
     },
     upstream::Client,
 };
 
 /// How long an upstream may take until it says something, at first and then again and again.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same of a question that costs it nothing.
+const SAID_BY: Duration = Duration::from_secs(1);
+/// What the log says of an address that does not know what edges ask for.
+const NO_SUCH_SERVICE: &str = "there is no ReplicationService: its version is older than edges are, or it is another listener";
 /// What was missed, at most, in bytes. With more, beginning anew takes less.
 const MAX_MISSED_BYTES: usize = 32 << 20;
 /// How much longer others get, once one has answered that does not hear from the database.
@@ -72,7 +76,11 @@ pub(super) async fn begin(
             Some(Ok(begun)) => _ = second_best.get_or_insert(begun),
             Some(Err(NotBegun::Failed(problem))) => problems.push(problem),
             Some(Err(too_much)) => return Err(too_much),
-            None => return second_best.ok_or_else(|| NotBegun::Failed(problems.join("; "))),
+            None => {
+                // Whichever was quicker, the same problems are the same words.
+                problems.sort_unstable();
+                return second_best.ok_or_else(|| NotBegun::Failed(problems.join("; ")));
+            }
         }
     }
 }
@@ -91,7 +99,11 @@ async fn attempt(
     clock: &Clock,
 ) -> Result<Begun, NotBegun> {
     let failed = |problem: String| NotBegun::Failed(format!("{url}: {problem}"));
-    let mut begun = in_time(follow(source, url, position, clock)).await.map_err(failed)?;
+    let client = in_time(source.connect(url)).await.map_err(failed)?;
+    let mut begun = match in_time(follow(client.clone(), url, position, clock)).await {
+        Ok(begun) => begun,
+        Err(problem) => return Err(failed(unknown_there(client).await.unwrap_or(problem))),
+    };
     let mut missed = 0;
     while begun.heartbeat.is_none() {
         let message = async { begun.stream.message().await.map_err(|status| said(&status)) };
@@ -114,16 +126,25 @@ async fn in_time<T>(waiting: impl Future<Output = Result<T, String>>) -> Result<
 }
 
 fn said(status: &Status) -> String {
-    status.message().to_owned()
+    match (status.code(), status.message()) {
+        (Code::Unimplemented, _) => NO_SUCH_SERVICE.to_owned(),
+        (code, "") => code.to_string(),
+        (_, message) => message.to_owned(),
+    }
+}
+
+/// Is what edges ask for unknown there? Of a stream that is not said before it ends, which is never.
+async fn unknown_there(mut client: Client) -> Option<String> {
+    let asked = timeout(SAID_BY, client.get_facts(GetFactsRequest::default())).await.ok()?;
+    asked.err().filter(|status| status.code() == Code::Unimplemented).map(|status| said(&status))
 }
 
 async fn follow(
-    source: &UpstreamSource,
+    mut client: Client,
     url: &UpstreamUrl,
     position: Option<Position>,
     clock: &Clock,
 ) -> Result<Begun, String> {
-    let mut client = source.connect(url).await?;
     let (pings, mut requests) = Pings::begin(position, clock);
     let requests = stream::poll_fn(move |context| requests.poll_recv(context));
     let stream = client.follow_facts(requests).await.map_err(|status| said(&status))?;

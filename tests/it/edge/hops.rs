@@ -1,0 +1,151 @@
+//! PostgreSQL <- core <- edge <- edge: whatever hangs, ends, is slow or loses something at any hop, no
+//! answer is wrong, none that is not marked is older than was promised, none waits for what hangs, and
+//! everything is current again afterwards.
+
+mod asking;
+mod chain;
+
+use std::time::{Duration, Instant};
+
+use self::chain::{CORE, Chain, FAR, MIDDLE};
+use crate::harness::{Row, postgres::Cluster, until_so};
+
+/// Longer than anything is good for at the end of the chain.
+const FROZEN: Duration = Duration::from_secs(11);
+/// What comes down takes so much longer, at each hop.
+const SLOW: Duration = Duration::from_millis(150);
+/// Tenants that change all at once, and what each hop carries of that in a second.
+const MANY: u32 = 200;
+const NARROW: u32 = 48 * 1024;
+/// What has been lost at each hop when it is enough: bytes that came late, and connections.
+const LOSSES: [usize; 2] = [3, 2];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_is_stopped_is_marked_below_in_time_and_followed_again() {
+    is_stopped_and_goes_on(CORE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_in_the_middle_that_is_stopped_is_marked_below_in_time_and_followed_again() {
+    is_stopped_and_goes_on(MIDDLE).await;
+}
+
+async fn is_stopped_and_goes_on(hops: usize) {
+    let mut chain = Chain::new().await;
+    let broke = Instant::now();
+    chain.stop(hops);
+    chain.is_marked_in_time_from(hops + 1, broke).await;
+    chain.changes().await;
+    chain.let_go_on(hops);
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_edge_that_was_stopped_says_nothing_unmarked_of_the_time_before() {
+    let mut chain = Chain::new().await;
+    chain.stop(FAR);
+    // Nobody can be asked when it would be marked.
+    tokio::time::sleep(FROZEN).await;
+    chain.let_go_on(FAR);
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_is_killed_is_marked_below_in_time_and_another_one_followed() {
+    is_killed_and_started_again(CORE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_in_the_middle_that_is_killed_is_marked_below_in_time_and_another_one_followed() {
+    is_killed_and_started_again(MIDDLE).await;
+}
+
+async fn is_killed_and_started_again(hops: usize) {
+    let mut chain = Chain::new().await;
+    let broke = Instant::now();
+    chain.kill(hops);
+    chain.is_marked_in_time_from(hops + 1, broke).await;
+    chain.changes().await;
+    chain.start_again(hops).await;
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_stopped_is_marked_at_every_hop_in_time() {
+    let mut cluster = Cluster::start(&[]);
+    let mut chain = Chain::below(&cluster).await;
+    let broke = Instant::now();
+    cluster.hang();
+    chain.is_marked_in_time_from(CORE, broke).await;
+    cluster.resume();
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_everything_is_marked_below_it_in_time_at_each_hop() {
+    let mut chain = Chain::new().await;
+    for hops in [CORE, MIDDLE, FAR] {
+        let broke = Instant::now();
+        chain.links[hops].black_hole();
+        chain.is_marked_in_time_from(hops, broke).await;
+        chain.changes().await;
+        chain.links[hops].let_through();
+        chain.is_current_again().await;
+    }
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_that_are_slow_at_every_hop_mark_nothing() {
+    let chain = Chain::over(SLOW).await;
+    let before = [CORE, MIDDLE, FAR].map(|hops| chain.marked(hops));
+    for _ in 0..5 {
+        chain.is_current_again().await;
+    }
+    for (hops, (answers, marked)) in [CORE, MIDDLE, FAR].into_iter().zip(before) {
+        let (all, now) = chain.marked(hops);
+        println!("after {hops} hops: {} of {} are marked", now - marked, all - answers);
+        assert!((now - marked) * 20 < all - answers, "after {hops} hops: {now}, {marked}");
+    }
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_that_are_narrow_at_every_hop_carry_what_has_changed_in_the_end() {
+    let chain = Chain::new().await;
+    for tenant in 100..100 + MANY {
+        chain.database.mk_subscribed(tenant, "finance", Row::default()).await;
+    }
+    chain.is_current_again().await;
+    chain.links.iter().for_each(|link| link.trouble().narrow_to(NARROW));
+    for status in ["suspended", "active"] {
+        let change = format!("UPDATE tenants SET status = '{status}' WHERE name LIKE 'Tenant 1__'");
+        chain.database.execute(&change).await;
+        chain.is_current_again().await;
+    }
+    chain.links.iter().for_each(|link| link.trouble().end());
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_that_lose_bytes_and_connections_at_every_hop_are_got_over() {
+    let mut chain = Chain::new().await;
+    let seed =
+        std::env::var("HOPS_SEED").map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
+    println!("HOPS_SEED={seed}");
+    let broke = Instant::now();
+    for (link, whose) in chain.links.iter().zip(0..) {
+        link.trouble().lose(fastrand::Rng::with_seed(seed.wrapping_add(whose)));
+    }
+    until_so("enough is lost", async || {
+        let enough = |losses: [usize; 2]| losses[0] >= LOSSES[0] && losses[1] >= LOSSES[1];
+        chain.links.iter().all(|link| enough(link.trouble().losses()))
+    })
+    .await;
+    for link in &chain.links {
+        println!("{:?} were lost", link.trouble().losses());
+        link.trouble().end();
+    }
+    chain.was_wrong_since(broke);
+    chain.was_right().await;
+}
