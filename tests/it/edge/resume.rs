@@ -57,6 +57,48 @@ async fn a_change_that_was_missed_is_sent_by_another_core_of_the_same_database()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_changes_that_were_missed_are_sent_in_less_than_a_mebibyte() {
+    let core = core().await;
+    core.database
+        .execute(
+            "INSERT INTO tenants (id, name, subdomain, database_schema)
+             SELECT ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, 'A company of some name ' || i,
+                    'company-' || i, 'tenant_company_' || i
+             FROM generate_series(1001, 2000) i;
+             INSERT INTO tenant_subscriptions (id, tenant_id, module_id, starts_at)
+             SELECT gen_random_uuid(), t.id, m.id, now()
+             FROM tenants t, (SELECT id FROM modules ORDER BY code LIMIT 10) m WHERE t.subdomain LIKE 'company-%'",
+        )
+        .await;
+    let network = Proxy::to(core.port()).await;
+    let flags = [&SHOWN[..], &["--hold", "all"]].concat();
+    let mut edge = core.unready_edge(&[network.port()], &flags).await;
+    edge.wait_until_ready().await;
+    edge.until_metrics(|metrics| metrics.of("cache_entries") == 1002.0).await;
+    let resets = edge.resets().await;
+    network.strand();
+    for number in 1001..=2000 {
+        let change = format!(
+            "UPDATE tenants SET name = 'Another name' WHERE subdomain = 'company-{number}'"
+        );
+        core.database.execute(&change).await;
+    }
+    core.database.set_status(1, "suspended").await;
+    let before = network.bytes();
+    network.let_through();
+    edge.until_reason(1, DecisionReason::Enabled, DecisionReason::TenantSuspended).await;
+    for number in 1001..=2000 {
+        let resolved =
+            edge.resolve("", &format!("company-{number}.erp.example"), "").await.unwrap();
+        let is_stale = resolved.freshness.unwrap().stale;
+        assert_eq!((&*resolved.tenant.unwrap().name, is_stale), ("Another name", false));
+    }
+    let sent = network.bytes() - before;
+    assert!(sent < 1 << 20, "{sent} bytes");
+    assert_eq!(edge.resets().await, resets);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_core_answers_than_the_one_that_is_followed_is_marked_and_not_kept() {
     let core = core().await;
     let other = Server::start_with(core.database.again().await, &SHOWN).await;

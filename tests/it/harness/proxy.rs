@@ -44,6 +44,7 @@ pub struct Proxy {
     stranded: Mutex<Vec<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
     round_trips: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
     trouble: Arc<Trouble>,
     _acceptor: JoinSet<()>,
 }
@@ -61,12 +62,13 @@ impl Proxy {
         let open = Arc::new(Mutex::new(watch::Sender::new(true)));
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
-        let round_trips = Arc::default();
+        let (round_trips, bytes) = (Arc::default(), Arc::default());
         let trouble = Arc::default();
         let way = Way {
             target: Arc::clone(&target),
             delay,
             round_trips: Arc::clone(&round_trips),
+            bytes: Arc::clone(&bytes),
             trouble: Arc::clone(&trouble),
         };
         acceptor.spawn(accept(listener, way, Arc::clone(&open), Arc::clone(&connections)));
@@ -78,6 +80,7 @@ impl Proxy {
             stranded,
             connections,
             round_trips,
+            bytes,
             trouble,
             _acceptor: acceptor,
         }
@@ -87,6 +90,11 @@ impl Proxy {
     /// connection is accepted is not counted.
     pub fn round_trips(&self) -> usize {
         self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes have been passed on so far, in both directions.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub fn port(&self) -> u16 {
@@ -134,6 +142,7 @@ struct Way {
     target: Arc<AtomicU16>,
     delay: Duration,
     round_trips: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
     trouble: Arc<Trouble>,
 }
 
@@ -155,7 +164,7 @@ async fn accept(
 /// One connection, until both sides have ended it, or one has broken it.
 async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> io::Result<()> {
     until_open(&mut open).await?;
-    let Way { target, delay, round_trips, trouble } = way;
+    let Way { target, delay, round_trips, bytes, trouble } = way;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target.load(Ordering::Relaxed))).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
@@ -168,8 +177,8 @@ async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> 
         round_trips.fetch_add(usize::from(begins), Ordering::Relaxed);
     };
     let answers = || waits.store(false, Ordering::Relaxed);
-    let there = Direction { delay: Duration::ZERO, note: &asks, trouble: &trouble };
-    let back = Direction { delay, note: &answers, trouble: &trouble };
+    let there = Direction { delay: Duration::ZERO, note: &asks, bytes: &bytes, trouble: &trouble };
+    let back = Direction { delay, note: &answers, bytes: &bytes, trouble: &trouble };
     let to_there = there.pass_on(from_client, to_server, open.clone());
     tokio::try_join!(to_there, back.pass_on(from_server, to_client, open))?;
     Ok(())
@@ -179,6 +188,7 @@ async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> 
 struct Direction<'a> {
     delay: Duration,
     note: &'a (dyn Fn() + Sync),
+    bytes: &'a AtomicUsize,
     trouble: &'a Trouble,
 }
 
@@ -229,6 +239,7 @@ impl Direction<'_> {
             for piece in self.trouble.pieces(&read?) {
                 self.trouble.befall(piece.len()).await?;
                 write(&to, piece, &mut open).await?;
+                self.bytes.fetch_add(piece.len(), Ordering::Relaxed);
             }
         }
         Ok(()) // Dropping `to` tells the other side.
