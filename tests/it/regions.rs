@@ -2,6 +2,7 @@
 
 mod away;
 mod cut_off;
+mod late;
 mod promoted;
 mod settings;
 mod writes;
@@ -9,14 +10,12 @@ mod writes;
 use std::time::{Duration, Instant};
 
 use entitlementd::proto::v1::{CheckModuleResponse, DecisionReason};
-use sea_orm::TransactionTrait;
 
 use crate::{
     admin::Admin,
     harness::{
         Database, Row, Server,
         http::{Metrics, get},
-        id,
         postgres::Cluster,
         process,
         proxy::Proxy,
@@ -32,6 +31,9 @@ const BOUND: Duration = Duration::from_secs(4);
 /// In one region's time: the log is polled, and nothing is read again that would hide a change.
 const POLLS: [&str; 6] =
     ["--poll-interval", "100ms", "--revalidate-max-rate", "0", "--metrics-listen", "127.0.0.1:0"];
+
+/// What shows that the log of changes is looked after.
+const FOLD: &str = "entitlement_fold_step()";
 
 /// A primary, its replica, and the way from the core to the primary.
 struct Region {
@@ -164,43 +166,19 @@ async fn checks_are_answered_from_the_replica_and_changes_come_with_its_own_log(
     region.database.mk_subscribed(99, "finance", Row::default()).await;
     core.until(99, "finance", DecisionReason::Enabled).await;
     assert_eq!(loads(&region.primary).await, before[0], "the primary is left in peace");
-    let fold = "entitlement_fold_step()";
-    until_so("the log is folded at the primary", async || region.primary.log().contains(fold))
+    until_so("the log is folded at the primary", async || region.primary.log().contains(FOLD))
         .await;
     region.is_only_read();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_transaction_commits_that_was_open_while_others_were_read_is_not_passed_over() {
-    let region = Region::with(5).await;
-    let mut core = region.core(&[]).await;
-    for tenant in 0..5 {
-        assert!(core.check(tenant, "finance").await.allowed);
-    }
-    // On a replica, a snapshot does not say that this one is in progress.
-    let late = region.database.connection.begin().await.unwrap();
-    let suspend = format!("UPDATE tenants SET status = 'suspended' WHERE id = '{}'", id(1));
-    sea_orm::ConnectionTrait::execute_unprepared(&late, &suspend).await.unwrap();
-    for tenant in [2, 3] {
-        region.database.set_status(tenant, "suspended").await;
-        until_known(&mut core, tenant).await;
-    }
-    let address = core.running.metrics_address.unwrap();
-    let changes = async || Metrics::read(address).await.of("changes_total");
-    let heard = changes().await;
-    assert!(core.check(1, "finance").await.allowed, "it is not committed");
-    late.commit().await.unwrap();
-    until_known(&mut core, 1).await;
-    region.database.set_status(4, "suspended").await;
-    until_known(&mut core, 4).await;
-    assert_eq!(changes().await - heard, 2.0, "and nothing is read twice because of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_whose_last_page_is_empty_makes_nothing_look_old() {
     let region = Region::with(1).await;
     let mut core = region.core(&[]).await;
-    region.primary.execute("CREATE TABLE written (); SELECT pg_switch_wal()").await;
+    // The core writes there for the first time some seconds after its start.
+    until_so("the log is folded", async || region.primary.log().contains(FOLD)).await;
+    region.primary.execute("CREATE TABLE written ()").await;
+    region.primary.execute("SELECT pg_switch_wal()").await;
     let address = core.running.metrics_address.unwrap();
     let switched = Instant::now();
     // What ends on its own in the primary's log comes after some 15 s.
