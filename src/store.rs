@@ -31,6 +31,7 @@ mod offers;
 mod onboard;
 mod overview;
 mod own_connection;
+mod own_replica;
 mod ownership;
 mod pool;
 mod provision;
@@ -65,6 +66,7 @@ use self::{
     batch::BatchStatement,
     database::Database,
     idle_health::IdleHealth,
+    own_replica::OwnReplica,
     pool::Purpose,
     replica::Replicas,
     row::ReadContext,
@@ -90,6 +92,7 @@ pub use self::{
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
     overview::Overview,
+    own_replica::{Holds, PrimaryPosition, Reached, ReplicaPoll},
     pool::{Exchanges, LoadShares, within},
     provision::Provisioned,
     record::{AuditEvent, AuditQuery},
@@ -123,6 +126,8 @@ pub struct Store {
     /// The same for administrators' changes: a transaction that waits must not take all from loads.
     writing: Database,
     replicas: Replicas,
+    /// Where checks are answered from and changes are read, if that is another server than the primary.
+    own_replica: Option<OwnReplica>,
     listening: Listening,
     durations: Durations,
     max_connections: usize,
@@ -164,6 +169,7 @@ impl Store {
             watched,
             writing,
             replicas,
+            own_replica: None,
             listening,
             durations: options.durations,
             max_connections: options.max_connections as usize,
@@ -182,15 +188,37 @@ impl Store {
     pub async fn close(&self) {
         self.primary.close().await;
         self.replicas.close().await;
+        if let Some(own) = &self.own_replica {
+            own.database.close().await;
+        }
     }
 
-    /// Where the database is at present, without user and password: what tells it from others, also
-    /// while it does not answer.
+    /// Where the database is at present that checks are answered from, without user and password: what
+    /// tells it from others, also while it does not answer.
     pub fn location(&self) -> String {
-        match self.primary.postgres() {
+        self.location_of(self.near())
+    }
+
+    /// The same of the primary.
+    fn location_of_primary(&self) -> String {
+        self.location_of(&self.primary)
+    }
+
+    fn location_of(&self, database: &Database) -> String {
+        match database.postgres() {
             Some(pool) => connect::location(&pool.options()),
             None => self.file.clone(),
         }
+    }
+
+    /// The database that checks are answered from.
+    fn near(&self) -> &Database {
+        self.own_replica.as_ref().map_or(&self.primary, |own| &own.database)
+    }
+
+    /// The same, for watching.
+    fn near_watched(&self) -> &Database {
+        self.own_replica.as_ref().map_or(&self.watched, |own| &own.watched)
     }
 
     /// The numbers of connections to the primary, whatever for, and of idle ones among them.
@@ -201,7 +229,8 @@ impl Store {
     /// How many connections the database, or a replica, has refused since there are too many: for the
     /// role, for the database, or in all.
     pub fn refused_connections(&self) -> u64 {
-        self.primary.refused_connections() + self.replicas.refused_connections()
+        let own = self.own_replica.as_ref().map_or(0, |own| own.database.refused_connections());
+        self.primary.refused_connections() + self.replicas.refused_connections() + own
     }
 
     /// How often a change waited for more than a second for an advisory lock.
@@ -224,7 +253,7 @@ impl Store {
     /// none of its own.
     pub async fn ping(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let sql = format!("SELECT {} AS clock", self.watched.dialect().clock());
-        let rows = self.watched.sql(sql, []).await?;
+        let rows = self.near_watched().sql(sql, []).await?;
         changes::clock_of(row::first(&rows)?)
     }
 
@@ -239,15 +268,18 @@ impl Store {
     }
 
     /// Can this database announce changes, so that it need not be polled? That takes a connection
-    /// which does nothing else.
+    /// which does nothing else. A replica announces nothing.
     pub fn can_listen(&self) -> bool {
+        if self.is_on_replica() {
+            return false;
+        }
         let is_one_to_spare = self.primary.postgres().is_some_and(|pool| pool.limits().most > 1);
         is_one_to_spare && !matches!(self.listens_at(), ListensAt::Nowhere)
     }
 
     /// How many loads may run at the same time, with the connections that the database gives.
     pub fn load_shares(&self) -> LoadShares {
-        match self.primary.postgres() {
+        match self.near().postgres() {
             Some(pool) => pool.shares().of_loads(),
             None => LoadShares::of(self.max_connections),
         }
@@ -255,7 +287,7 @@ impl Store {
 
     /// Makes sure that there is a connection.
     pub async fn connect(&self) -> Result<(), StoreError> {
-        match self.watched.postgres() {
+        match self.near_watched().postgres() {
             Some(pool) => pool.acquire(Purpose::Watching).await.map(drop),
             None => Ok(()),
         }
@@ -263,6 +295,15 @@ impl Store {
 
     /// Reads a tenant's rows unchanged, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
+        let read = self.read_evidence(key, now).await;
+        read.map_err(|error| self.naming_primary(error))
+    }
+
+    async fn read_evidence(
+        &self,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Result<Reading, StoreError> {
         let dialect = self.primary.dialect();
         let rows = match self.primary.query(self.evidence.of(dialect, key)).await {
             // `check` also works on a database that was never migrated.
@@ -279,7 +320,8 @@ impl Store {
         &self,
         page: PageOfTenants,
     ) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
-        tenants::page(&self.primary, page).await
+        let page = tenants::page(&self.primary, page).await;
+        page.map_err(|error| self.naming_primary(error))
     }
 
     /// Reads a page of the tenants that have a subscription to this module, of whatever state.
@@ -290,7 +332,8 @@ impl Store {
         page: PageOfTenants,
         now: DateTime<Utc>,
     ) -> Result<Vec<Facts>, StoreError> {
-        tenants::page_with(&self.primary, module, page, &self.context, now).await
+        let page = tenants::page_with(&self.primary, module, page, &self.context, now).await;
+        page.map_err(|error| self.naming_primary(error))
     }
 
     /// Searches for tenants.

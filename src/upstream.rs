@@ -102,7 +102,7 @@ impl LoadTenant for Upstream {
         }
         let mut shared = self.shared.lock();
         let found = found.into_iter().map(|found| replies::loaded(found, &mut shared, now));
-        Ok(Read { value: found.collect(), is_from_standby: self.is_of_another(instance) })
+        Ok(Read::answered(found.collect(), self.is_of_another(instance)))
     }
 
     async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
@@ -123,6 +123,6 @@ impl LoadTenant for Upstream {
         let mut value = catalogue.map_err(|error| failed(error.to_string()))?;
         value.as_of = value.as_of.min(now);
         let is_from_standby = response.stale || self.is_of_another(response.instance);
-        Ok(Read { value, is_from_standby })
+        Ok(Read::answered(value, is_from_standby))
     }
 }

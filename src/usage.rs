@@ -152,12 +152,14 @@ impl Usage {
         asked: &UsageSpans,
         zones: &Zones,
     ) -> Result<Vec<UsageSpan>, StoreError> {
-        self.0.store.usage_spans(asked, zones).await
+        let spans = self.0.store.usage_spans(asked, zones).await;
+        spans.map_err(|error| self.0.store.naming_primary(error))
     }
 
     /// Reads a counter.
     pub async fn counter(&self, id: &CounterId) -> Result<Counter, StoreError> {
-        self.0.store.counter(id, self.0.clock.now()).await
+        let counter = self.0.store.counter(id, self.0.clock.now()).await;
+        counter.map_err(|error| self.0.store.naming_primary(error))
     }
 
     /// Puts a level right. `None`: there is no such tenant.
@@ -167,7 +169,7 @@ impl Usage {
     ) -> Result<Option<Reconciled>, UsageError> {
         let reconciling = self.0.store.reconcile(request, self.0.clock.now());
         let reconciled = timeout(PATIENCE, reconciling).await.unwrap_or(Err(StoreError::TimedOut));
-        reconciled.map_err(failed)
+        reconciled.map_err(|error| self.0.failed(error))
     }
 
     /// The number of requests that wait for a turn.
@@ -242,10 +244,14 @@ impl Inner {
             }
             Err(error) if error.is_for_want_of_a_lock() => self.give_up(all, error),
             Err(error) => {
-                tell_all(all, &failed(error));
+                tell_all(all, &self.failed(error));
                 Vec::new()
             }
         }
+    }
+
+    fn failed(&self, error: StoreError) -> UsageError {
+        failed(self.store.naming_primary(error))
     }
 
     /// Somebody else still has the lock. If the first has waited for long enough, so has everyone who

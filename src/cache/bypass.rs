@@ -27,10 +27,15 @@ impl<L: LoadTenant> Cache<L> {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let source = Source::AtLeast(revision);
             let read = inner.read(std::slice::from_ref(&key), source, now).await?;
-            let sent = sent.answered_by_standby(read.is_from_standby);
+            let (sent, is_ahead) = (sent.answered(&read), read.is_ahead);
             let loaded = read.value.into_iter().next().transpose();
             let loaded = loaded.inspect_err(|error| inner.failed(error))?;
-            Ok(loaded.map(|loaded| inner.put_in_place(&key, loaded, sent)))
+            // What is ahead of the changes that are received is not kept: none of them would end it if a
+            // failover loses it.
+            let keep = |loaded| {
+                if is_ahead { Known::of(loaded) } else { inner.put_in_place(&key, loaded, sent) }
+            };
+            Ok(loaded.map(keep))
         });
         // One was asked for, so there is one.
         known.await?.ok_or(LoadError::Abandoned)

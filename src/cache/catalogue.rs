@@ -256,10 +256,9 @@ impl<L: LoadTenant> Cache<L> {
         let load = async move {
             let (changes, sent) = (inner.catalogue.begin(now), inner.send(now));
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;
+            let loaded = loaded.and_then(|read| inner.if_bearable(read, now));
             inner.queue.note_other(&loaded);
-            let is_sure = loaded.as_ref().is_ok_and(|read| {
-                inner.vouches_for(sent.answered_by_standby(read.is_from_standby))
-            });
+            let is_sure = loaded.as_ref().is_ok_and(|read| inner.vouches_for(sent.answered(read)));
             if !is_sure {
                 inner.catalogue.fail(changes, now);
             }

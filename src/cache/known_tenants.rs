@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use super::{Inner, flight::Flight, is_within};
-use crate::store::{LoadTenant, Read, StoreError, TenantKey};
+use crate::store::{LoadTenant, StoreError, TenantKey};
 
 /// Up to this many unknown tenants within `negative_ttl` are looked up one by one.
 const MAX_LOOKED_UP: u32 = 100;
@@ -98,13 +98,13 @@ impl<L: LoadTenant> Inner<L> {
 
     async fn load_known_tenants(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
         let sent = self.send(now);
-        let Read { value: keys, is_from_standby } = self
+        let read = self
             .in_time(self.loader.load_keys())
             .await
             .inspect_err(|_| self.known_tenants.give_up(now))?;
-        let sent = sent.answered_by_standby(is_from_standby);
+        let sent = sent.answered(&read);
         let hasher = RandomState::new();
-        let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
+        let hashes = read.value.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });
         let _placing = self.placing.lock();
         if self.vouches_for(sent) && !self.change_clock.of_directory_since(sent.start) {

@@ -31,11 +31,13 @@ pub(super) struct Sent {
     is_vouched_for: bool,
     /// Did a standby answer?
     is_from_standby: bool,
+    /// When what was read is known to have been so, at the latest, if a replica of ours answered.
+    known_at: Option<DateTime<Utc>>,
 }
 
 impl Sent {
-    pub(super) fn answered_by_standby(self, is_from_standby: bool) -> Self {
-        Self { is_from_standby, ..self }
+    pub(super) fn answered<T>(self, read: &Read<T>) -> Self {
+        Self { is_from_standby: read.is_from_standby, known_at: read.known_at, ..self }
     }
 }
 
@@ -112,9 +114,9 @@ impl<L: LoadTenant> Inner<L> {
         let loaded = self.read(&keys, source, now).await;
         self.note_load(keys.len(), &loaded);
         match loaded {
-            Ok(Read { value: loaded, is_from_standby }) => {
-                let sent = sent.answered_by_standby(is_from_standby);
-                if is_from_standby && self.trust.trusted().feed == FeedState::Live {
+            Ok(read) => {
+                let sent = sent.answered(&read);
+                if read.is_from_standby && self.trust.trusted().feed == FeedState::Live {
                     log_limited!(
                         self.log_limiter,
                         warn,
@@ -127,7 +129,7 @@ impl<L: LoadTenant> Inner<L> {
                 };
                 // All are kept before the first caller is answered: those who wait on one connection
                 // are then answered together.
-                let ended: Vec<_> = loads.into_iter().zip(loaded).map(in_place).collect();
+                let ended: Vec<_> = loads.into_iter().zip(read.value).map(in_place).collect();
                 for (load, outcome) in ended {
                     load.end(outcome);
                 }
@@ -163,8 +165,20 @@ impl<L: LoadTenant> Inner<L> {
         let began = Instant::now();
         // Boxed: the future of a query is large, and every future that may load would contain it.
         let read = self.in_time(Box::pin(self.loader.load_tenants(keys, source, now))).await;
+        let read = read.and_then(|read| self.if_bearable(read, now));
         self.tally.load_durations.observe(LoadResult::of(&read), began.elapsed());
         read
+    }
+
+    /// What a replica of ours says is served for as long as what is held would be: it may have been cut
+    /// off since it was known to be so.
+    pub(super) fn if_bearable<T>(
+        &self,
+        read: Read<T>,
+        now: DateTime<Utc>,
+    ) -> Result<Read<T>, StoreError> {
+        let is_bearable = read.known_at.is_none_or(|at| self.is_within_max_stale(at, now));
+        if is_bearable { Ok(read) } else { Err(StoreError::Unproven) }
     }
 
     /// Begins a load.
@@ -177,6 +191,7 @@ impl<L: LoadTenant> Inner<L> {
             at: Uptime::now(),
             is_vouched_for: trusted.feed != FeedState::Suspect,
             is_from_standby: false,
+            known_at: None,
         }
     }
 
@@ -220,6 +235,7 @@ impl<L: LoadTenant> Inner<L> {
         let was_so_at = loaded.was_so_at;
         let stale = !self.vouches_for(sent) || was_so_at.is_some();
         let known = Known { stale, ..Known::of(loaded) };
+        let was_so_at = was_so_at.or(sent.known_at);
         let _placing = self.placing.lock();
         match &known.facts {
             Some(facts) if stale => self.facts.insert_outdated(facts.clone(), was_so_at),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::TenantId,
-    store::{Change, LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
+    store::{Change, LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 
 /// The maximum number of differences that wait to be judged. The cache has been corrected by then,
@@ -99,9 +99,9 @@ impl<L: LoadTenant> Cache<L> {
         };
         let read = inner.read(&keys, Source::Primary, now).await;
         inner.load_health.note(&read, Instant::now());
-        let Read { value: read, is_from_standby } = read?;
-        let sent = sent.answered_by_standby(is_from_standby);
-        for (key, loaded) in keys.iter().zip(read) {
+        let read = read?;
+        let sent = sent.answered(&read);
+        for (key, loaded) in keys.iter().zip(read.value) {
             match loaded {
                 Ok(loaded) => self.compare(key, loaded, sent),
                 Err(error) => inner.failed(&error),

@@ -128,6 +128,39 @@ pub struct PoolArgs {
     /// are to be none.
     #[arg(long, env = "ENTITLEMENTD_REPLICA_DATABASE_URL_FILE", value_name = "FILE")]
     pub replica_database_url_file: Option<PathBuf>,
+    /// The primary, where --database-url leads to one streaming replica of it, in another region for
+    /// example. Checks are answered from the replica, whose own copy of the log of changes is polled;
+    /// everything else is read and written at the primary. docs/scale.md says what each promise becomes.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_PRIMARY_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        conflicts_with_all = [
+            "primary_database_url_file",
+            "replica_database_url",
+            "replica_database_url_file",
+            "listen_database_url",
+            "listen_database_url_file",
+            "migrate",
+        ]
+    )]
+    pub primary_database_url: Option<DatabaseUrl>,
+    /// A file that contains that URL. Read again when it changes: after a failover it names another
+    /// primary.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_PRIMARY_DATABASE_URL_FILE",
+        value_name = "FILE",
+        conflicts_with_all = [
+            "replica_database_url",
+            "replica_database_url_file",
+            "listen_database_url",
+            "listen_database_url_file",
+            "migrate",
+        ]
+    )]
+    pub primary_database_url_file: Option<PathBuf>,
 }
 
 /// How changes are received.
@@ -182,6 +215,11 @@ impl PoolArgs {
     /// Are there replicas, or may there be some while the server runs?
     pub fn may_have_replicas(&self) -> bool {
         !self.replica_database_url.is_empty() || self.replica_database_url_file.is_some()
+    }
+
+    /// Does the database's own URL lead to a replica?
+    pub fn is_on_replica(&self) -> bool {
+        self.primary_database_url.is_some() || self.primary_database_url_file.is_some()
     }
 }
 

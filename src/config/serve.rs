@@ -13,7 +13,7 @@ use super::{
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Try it out: a temporary SQLite database with two tenants, and commands to paste.
-    #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file", "state_dir"])]
+    #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file", "primary_database_url", "primary_database_url_file", "state_dir"])]
     pub demo: bool,
     /// Print the settings, each with its source, and exit.
     #[arg(long, help_heading = "Server")]

@@ -139,7 +139,11 @@ pub(crate) async fn open_to_read(args: &DatabaseArgs) -> Result<Store, UnusableS
     open_store(args, &Opening { log: ChangeLog::LeftOut, create: false, ..PATIENT }).await
 }
 
-fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> UnusableSetting {
+pub(super) fn unusable(
+    setting: &'static str,
+    url: &DatabaseUrl,
+    error: ConnectError,
+) -> UnusableSetting {
     let found = match error {
         ConnectError::Url
         | ConnectError::PostgresUrl

@@ -15,7 +15,7 @@ use super::{Api, caller::CallerIdentity, check::Judgement, error::RequestError};
 use crate::{
     cache::Known,
     domain::{Catalogue, check, decision::deciding_subscription},
-    store::{Evidence, LoadTenant, Reading, TenantKey},
+    store::{Evidence, Reading, TenantKey},
 };
 
 /// A question about one module of one tenant, by a person.
@@ -88,7 +88,7 @@ impl Api {
         let (store, tenant) = (Arc::clone(&self.database()?.store), tenant.clone());
         let reading = async move {
             let reading = store.read(&tenant, now).await?;
-            Ok((reading, store.load_catalogue(now).await?.value))
+            Ok((reading, store.catalogue_of_primary(now).await?))
         };
         let (Reading { revision, evidence }, catalogue) =
             self.cache.bypass(caller.requester(), reading).await?;

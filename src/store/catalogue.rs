@@ -54,7 +54,7 @@ pub(super) async fn read(
     let catalogue =
         Catalogue::new(modules, plans, revision, now).with_aliases(aliases_of(aliases, context)?);
     let catalogue = catalogue.with_definitions(definitions);
-    Ok(Read { value: catalogue, is_from_standby: are_from_standby(standby) })
+    Ok(Read::answered(catalogue, are_from_standby(standby)))
 }
 
 /// The codes that modules had before they were renamed, each with the current code.

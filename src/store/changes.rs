@@ -16,7 +16,7 @@ pub use self::{
 };
 pub(super) use self::{
     fold::fold,
-    poll::{clock_of, poll},
+    poll::{clock_of, log_of_replica, poll},
 };
 use crate::domain::TenantId;
 

@@ -2,13 +2,17 @@
 //! `sqlite`; everything else in the store is written once.
 
 mod log_state;
+mod own_replica;
 mod postgres;
 mod sqlite;
 
 use entitlementd_migration::{ChangeLog, catalogue_revision, revision_of};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, sea_query::SimpleExpr};
 
-pub(super) use self::postgres::history;
+pub(super) use self::{
+    own_replica::{RUN, log_since as log_of_replica_since},
+    postgres::history,
+};
 use super::TenantKey;
 
 /// One of the two databases.

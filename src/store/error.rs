@@ -44,6 +44,14 @@ pub enum StoreError {
     /// What listens is connected to another database than what loads.
     #[error("the URL to listen at leads to another database than the database's own URL")]
     ListensElsewhere,
+    /// The primary cannot be asked, by a server that answers checks from a replica. Has where it is, and
+    /// why.
+    #[error("the primary at {0}")]
+    PrimaryAway(Arc<str>),
+    /// Nobody knows how old what the replica shows is: its primary does not say how far it should be, or
+    /// it has not come that far.
+    #[error("nobody knows how old what the replica shows is")]
+    Unproven,
     /// There is no database here, and the instance that is asked instead does not answer, or does not
     /// know either.
     #[error("the upstream cannot be asked: {0}")]
@@ -121,6 +129,8 @@ impl StoreError {
             | Self::PoolExhausted
             | Self::ListenerLost
             | Self::ListensElsewhere
+            | Self::PrimaryAway(_)
+            | Self::Unproven
             | Self::Upstream(_) => true,
             Self::Unreadable { .. } => false,
         }

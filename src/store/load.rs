@@ -7,17 +7,17 @@ use sea_orm::{QueryResult, Statement};
 
 use super::{
     Loaded, Read, Store, StoreError, TenantKey, ask::Ask, batch, catalogue, database::Database,
-    replica::in_time, tenant,
+    own_replica::OwnReplica, replica::in_time, tenant,
 };
 use crate::domain::Catalogue;
 
 /// Which database may be read.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The primary.
+    /// The primary; where this server sits on a replica, that.
     Primary,
     /// The primary, for somebody who wants this revision: whoever asks on its behalf, and holds it,
-    /// need not ask.
+    /// need not ask. Where this server sits on a replica that has this revision, that.
     AtLeast(u64),
     /// A replica too, if it holds every change up to this one, in the cache's numbering.
     AnyThatHolds(u64),
@@ -59,6 +59,9 @@ impl LoadTenant for Store {
         source: Source,
         now: DateTime<Utc>,
     ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
+        if let Some(own) = &self.own_replica {
+            return self.load_on_replica(own, keys, source, now).await;
+        }
         let from_replica = match source {
             Source::Primary | Source::AtLeast(_) => None,
             Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
@@ -71,17 +74,14 @@ impl LoadTenant for Store {
                 (rows, is_from_standby)
             }
         };
-        let value = match keys {
-            [key] => vec![
-                tenant::reading(&rows, &self.context, now)
-                    .map(|reading| Loaded::of(reading, key, now)),
-            ],
-            _ => batch::loaded(rows, keys, &self.context, now)?,
-        };
-        Ok(Read { value, is_from_standby })
+        Ok(Read::answered(self.loaded(rows, keys, now)?, is_from_standby))
     }
 
     async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
+        if let Some(own) = &self.own_replica {
+            let known = own.known()?;
+            return Ok(tenant::keys(&known, self.log).await?.known_at(known.known_at));
+        }
         // Rarely read, so that nothing is gained by preparing it.
         tenant::keys(&self.primary.unprepared(), self.log).await
     }
@@ -91,12 +91,88 @@ impl LoadTenant for Store {
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
-        // Rarely read, too.
-        catalogue::read(&self.primary.unprepared(), self.log, &self.context, now).await
+        if let Some(own) = &self.own_replica {
+            let known = own.known()?;
+            let read = catalogue::read(&known, self.log, &self.context, now).await?;
+            return Ok(read.known_at(known.known_at));
+        }
+        self.read_catalogue_of_primary(now).await
     }
 }
 
 impl Store {
+    /// Reads all modules and plans where they are written, for people who ask why.
+    pub async fn catalogue_of_primary(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+        let read = self.read_catalogue_of_primary(now).await;
+        read.map(|read| read.value).map_err(|error| self.naming_primary(error))
+    }
+
+    async fn read_catalogue_of_primary(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<Read<Catalogue>, StoreError> {
+        // Rarely read, too.
+        catalogue::read(&self.primary.unprepared(), self.log, &self.context, now).await
+    }
+
+    /// What rows say of each key.
+    fn loaded(
+        &self,
+        rows: Vec<QueryResult>,
+        keys: &[TenantKey],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        Ok(match keys {
+            [key] => vec![
+                tenant::reading(&rows, &self.context, now)
+                    .map(|reading| Loaded::of(reading, key, now)),
+            ],
+            _ => batch::loaded(rows, keys, &self.context, now)?,
+        })
+    }
+
+    /// Reads tenants from the replica that this server sits on; and from the primary, for somebody who
+    /// wants a revision that the replica does not have yet.
+    async fn load_on_replica(
+        &self,
+        own: &OwnReplica,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
+        let here = self.load_here(own, keys, now).await;
+        let Source::AtLeast(wanted) = source else { return here };
+        let has_it = |read: &Read<Vec<Result<Loaded, StoreError>>>| {
+            read.value.iter().flatten().all(|loaded| loaded.revision >= wanted)
+        };
+        match here {
+            Ok(read) if has_it(&read) => Ok(read),
+            _ => self.load_ahead(keys, now).await.map_err(|error| self.naming_primary(error)),
+        }
+    }
+
+    async fn load_here(
+        &self,
+        own: &OwnReplica,
+        keys: &[TenantKey],
+        now: DateTime<Utc>,
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
+        let known = own.known()?;
+        let rows = known.query(self.statement(&own.database, keys)).await?;
+        Ok(Read::proven(self.loaded(rows, keys, now)?).known_at(known.known_at))
+    }
+
+    async fn load_ahead(
+        &self,
+        keys: &[TenantKey],
+        now: DateTime<Utc>,
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
+        let rows = self.primary.query(self.statement(&self.primary, keys)).await?;
+        let is_from_standby = tenant::are_from_standby(&rows);
+        let read = Read::answered(self.loaded(rows, keys, now)?, is_from_standby);
+        Ok(Read { is_ahead: !is_from_standby, ..read })
+    }
+
     /// Reads tenants from a replica that holds these changes; `None` if there is none, or the
     /// replica turned out not to hold them.
     async fn read_from_replica(

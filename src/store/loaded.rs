@@ -13,12 +13,27 @@ pub struct Read<T> {
     /// Did a standby answer in the place of the primary, or another upstream in the place of the one that is
     /// followed? It may lag, and nobody knows how far.
     pub is_from_standby: bool,
+    /// Where it was read at the replica that this server sits on: the instant at which that is known to
+    /// have been so, at the latest.
+    pub known_at: Option<DateTime<Utc>>,
+    /// It was read at the primary, while changes are read at a replica, which may not have it yet.
+    pub is_ahead: bool,
 }
 
 impl<T> Read<T> {
     /// What the primary says, or a replica that has come as far as it had to.
     pub fn proven(value: T) -> Self {
-        Self { value, is_from_standby: false }
+        Self::answered(value, false)
+    }
+
+    /// What the database says, or a standby in its place.
+    pub fn answered(value: T, is_from_standby: bool) -> Self {
+        Self { value, is_from_standby, known_at: None, is_ahead: false }
+    }
+
+    /// The same of what the replica says that this server sits on.
+    pub(super) fn known_at(self, known_at: DateTime<Utc>) -> Self {
+        Self { is_from_standby: false, known_at: Some(known_at), ..self }
     }
 }
 

@@ -20,7 +20,8 @@ use parking_lot::{Mutex, RwLock};
 use sea_orm::{DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
 
-use self::standing::{Held, Standing, TIMELINE_OF_PRIMARY, identity_of};
+use self::standing::{Held, Standing};
+pub(super) use self::standing::{TIMELINE_OF_PRIMARY, TIMELINE_OF_REPLICA, identity_of};
 use super::{
     ConnectError, ConnectOptions, MoveError, StoreError,
     ask::Ask,

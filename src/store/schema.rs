@@ -100,7 +100,7 @@ impl SchemaReport {
 impl Store {
     /// Examines the schema, in one statement. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
-        self.report_on(&self.watched).await
+        self.report_on(self.near_watched()).await
     }
 
     /// The same of a database that may become this one.

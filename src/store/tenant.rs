@@ -134,7 +134,7 @@ pub(super) async fn keys(
         keys.push(TenantKey::Id(row.try_get::<Uuid>("", "tenant_id")?.into()));
     }
     let is_from_standby = all.first().is_some_and(|rows| are_from_standby(rows));
-    Ok(Read { value: keys, is_from_standby })
+    Ok(Read::answered(keys, is_from_standby))
 }
 
 /// What finds out whether statements of the same message go to a standby.

@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PATIENCE, Usage, UsageError, failed};
+use super::{PATIENCE, Usage, UsageError};
 use crate::store::{MessageId, Recording, StoreError, UsageRequest};
 
 /// How long a message that is to be recorded waits for its turn.
@@ -54,6 +54,6 @@ impl Usage {
             drop(turn);
             recorded.unwrap_or(Err(StoreError::TimedOut))
         });
-        recording.await.unwrap_or(Err(StoreError::TimedOut)).map_err(failed)
+        recording.await.unwrap_or(Err(StoreError::TimedOut)).map_err(|error| self.0.failed(error))
     }
 }

@@ -10,7 +10,7 @@ mod gate;
 mod kept_terms;
 mod list;
 mod model;
-mod mutate;
+pub mod mutate;
 mod onboard;
 mod own_terms;
 mod record;

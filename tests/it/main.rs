@@ -71,6 +71,7 @@ mod process;
 mod proxies;
 mod readme;
 mod reflection;
+mod regions;
 mod replicas;
 mod resolve;
 mod restore;

@@ -8,20 +8,20 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, sleep};
 
-use self::target::{Address, Target, ToListen, ToLoad, ToReplicas, Trial};
+use self::target::{Address, Target, ToListen, ToLoad, ToPrimary, ToReplicas, Trial};
 use super::{
     reload::{Reload, Reloads},
     reloaded_files::ReloadedFiles,
     told::Repeated,
 };
 use crate::{
-    config::{DatabaseUrl, ServeArgs, UnusableSetting},
+    config::{ChangesMode, DatabaseUrl, ServeArgs, UnusableSetting},
     server::{
-        database::{Opening, open_at},
+        database::{Opening, connect_options, open_at, unusable},
         read_file,
     },
     service::Core,
-    store::Store,
+    store::{ConnectError, Store},
 };
 
 /// What does not work is tried again after this long.
@@ -32,6 +32,8 @@ pub(crate) struct Addresses {
     database: Followed<ToLoad>,
     listen: Option<Followed<ToListen>>,
     replicas: Option<Followed<ToReplicas>>,
+    /// Where the database's own address leads to a replica.
+    primary: Option<Followed<ToPrimary>>,
 }
 
 /// An address that is in effect, and the files that may say another one.
@@ -65,7 +67,15 @@ impl Addresses {
                 Some(Followed::open(given, file.as_ref(), ca)?)
             }
         };
-        Ok(Self { database, listen, replicas })
+        let primary = match (&pool.primary_database_url, &pool.primary_database_url_file) {
+            (None, None) => None,
+            (given, file) => {
+                needs_changes(changes.changes)?;
+                let given = ToPrimary(given.clone().unwrap_or_default());
+                Some(Followed::open(given, file.as_ref(), ca)?)
+            }
+        };
+        Ok(Self { database, listen, replicas, primary })
     }
 
     /// The database's URL.
@@ -76,7 +86,20 @@ impl Addresses {
     /// Opens the database at these addresses. None of them is tried.
     pub(crate) async fn open_store(&self, opening: &Opening) -> Result<Store, UnusableSetting> {
         let Address { to: ToLoad(url), ca } = &self.database.present;
-        let store = open_at(url, ca.as_deref(), self.database.setting(), opening).await?;
+        let Some(primary) = &self.primary else {
+            let store = open_at(url, ca.as_deref(), self.database.setting(), opening).await?;
+            return self.with_others(store, opening).await;
+        };
+        let Address { to: ToPrimary(at), ca: of_primary } = &primary.present;
+        if at.is_sqlite() {
+            return Err(unusable(primary.setting(), at, ConnectError::NoReplicas));
+        }
+        let store = open_at(at, of_primary.as_deref(), primary.setting(), opening).await?;
+        let on_replica = store.on_replica(&connect_options(opening, url, ca.as_deref()));
+        on_replica.map_err(|error| unusable(self.database.setting(), url, error))
+    }
+
+    async fn with_others(&self, store: Store, opening: &Opening) -> Result<Store, UnusableSetting> {
         if let Some(listen) = &self.listen {
             let set = store.set_address_to_listen(&listen.present.options(opening));
             set.map_err(|error| UnusableSetting::new(listen.setting(), error))?;
@@ -97,14 +120,30 @@ impl Addresses {
         core: &Core,
         reload: &Reload,
     ) -> Vec<BoxFuture<'static, Infallible>> {
-        let Self { database, listen, replicas } = self;
+        let Self { database, listen, replicas, primary } = self;
         let core = || core.clone();
         let mut all = vec![database.follow(opening, core(), reload.heard()).boxed()];
         all.extend(listen.map(|listen| listen.follow(opening, core(), reload.heard()).boxed()));
         let replicas = replicas.map(|all| all.follow(opening, core(), reload.heard()).boxed());
         all.extend(replicas);
+        let primary = primary.map(|it| it.follow(opening, core(), reload.heard()).boxed());
+        all.extend(primary);
         all
     }
+}
+
+/// How old a replica is can only be told while its log is read, and it announces nothing.
+fn needs_changes(mode: ChangesMode) -> Result<(), UnusableSetting> {
+    let problem = match mode {
+        ChangesMode::Auto | ChangesMode::Poll => return Ok(()),
+        ChangesMode::Listen => {
+            "is listen: with --primary-database-url changes are polled, for a replica announces none"
+        }
+        ChangesMode::Off => {
+            "is off: with --primary-database-url changes are needed, for nobody knows otherwise how old a replica is"
+        }
+    };
+    Err(UnusableSetting::new("--changes", problem))
 }
 
 impl<T: Target> Followed<T> {

@@ -82,6 +82,8 @@ impl Cause {
             | StoreError::NoConnection(_)
             | StoreError::ListenerLost
             | StoreError::ListensElsewhere
+            | StoreError::PrimaryAway(_)
+            | StoreError::Unproven
             | StoreError::Upstream(_) => Self::Silent,
         }
     }

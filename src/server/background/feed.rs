@@ -4,18 +4,24 @@ mod asked;
 mod begin;
 mod gap;
 mod hints;
+mod marks;
+mod on_replica;
 mod report;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-pub(crate) use self::report::{FeedMode, FeedReport};
 use self::{
     asked::Asked,
     begin::{LISTEN_AGAIN, begin_to_listen},
     hints::{Hints, Untold},
+};
+pub(crate) use self::{
+    marks::Behind,
+    report::{FeedMode, FeedReport},
 };
 use super::condition::Cause;
 use crate::{
@@ -68,6 +74,9 @@ impl Feed {
                 "changes are off: an answer may be as old as the time to live, and only a min_revision reads past it"
             );
             return self.ping().await;
+        }
+        if self.core.store.is_on_replica() {
+            return self.run_on_replica().await;
         }
         let mut moves = self.core.store.moves();
         let mut pause = Duration::ZERO;
@@ -192,18 +201,8 @@ impl Feed {
         let now = self.core.api.clock.now();
         let mut changes = 0;
         let mode = if poll.armed {
-            match &poll.news {
-                News::Anything(gap) => {
-                    gap::tell(*gap);
-                    self.core.api.cache.reset(now);
-                }
-                News::Changes(news) => {
-                    changes = news.len() as u64;
-                    self.core.api.cache.apply_changes(news, now);
-                }
-            }
+            changes = self.take_news(&poll, now);
             self.core.store.note_read(Some(&poll.position));
-            self.core.api.cache.mark(&poll.position.mark());
             self.position = Some(poll.position);
             let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
             self.core.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
@@ -223,6 +222,24 @@ impl Feed {
             report.is_denied = poll.denied;
             report.lost = None;
         });
+        changes
+    }
+
+    /// Tells the cache what has changed, and gives how many changes those were.
+    fn take_news(&self, poll: &Poll, now: DateTime<Utc>) -> u64 {
+        let cache = &self.core.api.cache;
+        let changes = match &poll.news {
+            News::Anything(gap) => {
+                gap::tell(*gap);
+                cache.reset(now);
+                0
+            }
+            News::Changes(news) => {
+                cache.apply_changes(news, now);
+                news.len() as u64
+            }
+        };
+        cache.mark(&poll.position.mark());
         changes
     }
 

@@ -84,7 +84,9 @@ impl Readiness {
     /// The current state of the server.
     pub(crate) fn condition(&self) -> Condition {
         match &*self.stage() {
-            ServerStage::Starting(trouble) => self.condition_of_start(trouble),
+            ServerStage::Starting(trouble) => {
+                self.condition_of_start(&self.trouble_of_start(trouble))
+            }
             ServerStage::Stopping => {
                 Condition::Unready(Trouble::new(Cause::Stopping, "it is stopping"))
             }
@@ -105,16 +107,21 @@ impl Readiness {
         }
     }
 
+    /// What has to be heard yet. On a replica: why it is not known to be current.
+    fn trouble_of_start(&self, trouble: &Trouble) -> Trouble {
+        match self.report.lock().behind {
+            Some(behind) => Trouble::new(Cause::Silent, behind.to_string()),
+            None => trouble.clone(),
+        }
+    }
+
     /// The worst that is wrong.
     fn condition_of_answers(&self) -> Condition {
         let now = self.api.clock.now();
         let health = self.api.cache.health(now);
         let failing = self.api.cache.failing_loads();
         match (health, failing) {
-            (CacheHealth::TooStale, _) => Condition::Unready(Trouble::new(
-                Cause::Silent,
-                format!("{} has not answered for longer than --max-stale", source_of(&self.api)),
-            )),
+            (CacheHealth::TooStale, _) => Condition::Unready(self.too_stale()),
             (CacheHealth::Stale { since }, _) => Condition::Degraded(self.stale(since)),
             (CacheHealth::Good, Some(failing)) => {
                 let is_hopeless = !failing.some_succeed && failing.since.elapsed() > HOPELESS;
@@ -129,9 +136,24 @@ impl Readiness {
         }
     }
 
+    fn too_stale(&self) -> Trouble {
+        let text = match self.report.lock().behind {
+            Some(behind) => format!("{behind}, for longer than --max-stale"),
+            None => {
+                format!("{} has not answered for longer than --max-stale", source_of(&self.api))
+            }
+        };
+        Trouble::new(Cause::Silent, text)
+    }
+
     fn stale(&self, since: DateTime<Utc>) -> Trouble {
-        let (since, cause) = (since.format(INSTANT), self.report.lock().lost);
-        match cause {
+        let FeedReport { lost, behind, .. } = *self.report.lock();
+        let since = since.format(INSTANT);
+        if let Some(behind) = behind {
+            let text = format!("{behind}; it was current at {since}: answers are stale");
+            return Trouble::new(Cause::Silent, text);
+        }
+        match lost {
             Some(cause @ (Cause::Rights | Cause::Schema)) => Trouble::new(
                 cause,
                 format!(

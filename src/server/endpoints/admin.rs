@@ -61,7 +61,7 @@ pub(crate) async fn bind(
     let admin = AdminApi {
         core: core.clone(),
         gate: gate.clone(),
-        limiter: AdminLimiter::on(Handle::current()),
+        limiter: AdminLimiter::on(Handle::current(), Arc::clone(&core.store)),
     };
     let settings = FrontSettings {
         max_in_flight: MAX_IN_FLIGHT,

@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
 use crate::{
     observability::log_limiter::{LogLimiter, log_limited},
     service::admin::error::AdminError,
-    store::{MutationError, StoreError},
+    store::{MutationError, Store, StoreError},
 };
 
 static READ_FAILED: LogLimiter = LogLimiter::new();
@@ -35,14 +35,15 @@ pub(crate) struct AdminLimiter {
     changes: Arc<Semaphore>,
     setups: Arc<Semaphore>,
     runtime: Handle,
+    store: Arc<Store>,
 }
 
 impl AdminLimiter {
-    /// Their work is done on this runtime.
-    pub(crate) fn on(runtime: Handle) -> Self {
+    /// Their work is done on this runtime, in this database.
+    pub(crate) fn on(runtime: Handle, store: Arc<Store>) -> Self {
         let [reads, changes, setups] =
             [MAX_READS, MAX_CHANGES, MAX_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
-        Self { reads, changes, setups, runtime }
+        Self { reads, changes, setups, runtime, store }
     }
 
     /// Runs a read. A caller that gives up ends it.
@@ -51,8 +52,8 @@ impl AdminLimiter {
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, AdminError> {
         let read = self.run(&self.reads, READ_TIMEOUT, work).await;
-        let read =
-            read.map_or(Err(AdminError::ReadAbandoned), |read| read.map_err(AdminError::Read));
+        let named = |error| AdminError::Read(self.store.naming_primary(error));
+        let read = read.map_or(Err(AdminError::ReadAbandoned), |read| read.map_err(named));
         read.inspect_err(|error| {
             log_limited!(READ_FAILED, warn, %error, "an administrator's read failed: {error}");
         })
@@ -63,7 +64,7 @@ impl AdminLimiter {
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, AdminError> {
-        changed(self.run(&self.changes, CHANGE_TIMEOUT, work).await)
+        self.changed(self.run(&self.changes, CHANGE_TIMEOUT, work).await)
     }
 
     /// Makes or drops a schema, which may take long.
@@ -71,7 +72,7 @@ impl AdminLimiter {
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, AdminError> {
-        changed(self.run(&self.setups, SETUP_TIMEOUT, work).await)
+        self.changed(self.run(&self.setups, SETUP_TIMEOUT, work).await)
     }
 
     /// Runs it in its turn; `None`: it ended without an outcome.
@@ -88,12 +89,19 @@ impl AdminLimiter {
         let ended = task.join_next().await?.ok()?;
         Some(ended.unwrap_or_else(|_| Err(StoreError::TimedOut.into())))
     }
-}
 
-fn changed<T>(change: Option<Result<T, MutationError>>) -> Result<T, AdminError> {
-    let Some(change) = change else {
-        tracing::warn!("a change was given up, and it is not known whether it was made");
-        return Err(AdminError::ChangeAbandoned);
-    };
-    change.map_err(AdminError::Change)
+    fn changed<T>(&self, change: Option<Result<T, MutationError>>) -> Result<T, AdminError> {
+        let Some(change) = change else {
+            tracing::warn!("a change was given up, and it is not known whether it was made");
+            return Err(AdminError::ChangeAbandoned);
+        };
+        change.map_err(|error| {
+            AdminError::Change(match error {
+                MutationError::Store(error) => {
+                    MutationError::Store(self.store.naming_primary(error))
+                }
+                error => error,
+            })
+        })
+    }
 }

@@ -112,6 +112,12 @@ fn store(error: StoreError) -> Status {
         | StoreError::ListenerLost
         | StoreError::ListensElsewhere
         | StoreError::Upstream(_) => store_unavailable(CANNOT_BE_ASKED),
+        StoreError::PrimaryAway(_) => store_unavailable(
+            "the primary database, which this server's replica follows, cannot be asked at the moment",
+        ),
+        StoreError::Unproven => store_unavailable(
+            "nobody knows at the moment how old what this server's replica shows is, and the answer is not held",
+        ),
         StoreError::PoolExhausted => exhausted(TOO_MANY_ASK, RETRY_OVERLOAD),
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row that cannot be read; the log says which";
@@ -132,6 +138,9 @@ fn usage(error: UsageError) -> Status {
             let message = "the database refuses what was to be written: nothing was counted; the log says why";
             status(Code::Internal, message, ErrorReason::StoreUnreadable)
         }
+        UsageError::Store(StoreError::PrimaryAway(_)) => store_unavailable(
+            "the primary database cannot be asked at the moment: it may have been counted, so ask again with the same key",
+        ),
         UsageError::Store(_) | UsageError::Abandoned => store_unavailable(
             "the database cannot be asked at the moment: it may have been counted, so ask again with the same key",
         ),

@@ -6,7 +6,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::{QueryResult, prelude::Uuid};
 
 use super::Change;
-use crate::store::{Store, StoreError, ask::Ask, database::Database, dialect::Dialect, row};
+use crate::store::{
+    Store, StoreError,
+    ask::Ask,
+    database::Database,
+    dialect::{Dialect, log_of_replica_since},
+    row,
+};
 
 /// Maximum number of changes that are reported individually; more are reported as "anything":
 /// forgetting that many tenants one by one is no better.
@@ -18,7 +24,8 @@ pub struct Position {
     /// Identifies the history that the position belongs to: after a restore, a promotion or a
     /// crash, numbers may be assigned again.
     history: String,
-    /// PostgreSQL: the visible transactions. SQLite: the last row's id.
+    /// PostgreSQL: the visible transactions, on a replica in a form of its own; empty if those were too
+    /// many there. SQLite: the last row's id.
     seen: String,
 }
 
@@ -72,8 +79,16 @@ impl Store {
     /// previous read's snapshot. A long transaction that commits late is not missed, and until then
     /// nothing is read twice because of it.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        poll(&self.watched, since).await
+        match self.poll_replica(since).await? {
+            Some(of_replica) => Ok(of_replica.poll),
+            None => poll(&self.watched, since).await,
+        }
     }
+}
+
+/// What reads the log of a replica.
+pub(in crate::store) fn log_of_replica(since: Option<&Position>) -> String {
+    log_of_replica_since(since.map(|since| since.seen.as_str()), MAX_NEWS + 1)
 }
 
 /// Reads the log of a database.
@@ -125,14 +140,17 @@ impl Position {
     fn gap(&self, since: Option<&Self>) -> Option<Gap> {
         let Some(since) = since else { return Some(Gap::NotReadBefore) };
         if self.is_of_the_history_of(since) {
-            return None;
+            return since.seen.is_empty().then_some(Gap::TooMany);
         }
         Some(if since.history() == self.history() { Gap::Untraced } else { Gap::History })
     }
 }
 
 impl Poll {
-    pub(super) fn of(rows: &[QueryResult], since: Option<&Position>) -> Result<Self, StoreError> {
+    pub(in crate::store) fn of(
+        rows: &[QueryResult],
+        since: Option<&Position>,
+    ) -> Result<Self, StoreError> {
         let first = row::first(rows)?;
         let (history, seen): (String, String) =
             (first.try_get("", "history")?, first.try_get("", "seen")?);

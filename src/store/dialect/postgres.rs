@@ -70,6 +70,8 @@ pub(in crate::store) fn history() -> String {
 /// commits may be lost if synchronous_commit is off. It also ends when a trigger was switched off or
 /// on: what was written meanwhile left no row.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
+    // That of a replica has another form, and another history in any case.
+    let seen = seen.filter(|seen| seen.matches(':').count() == 2);
     let (armed, arming, readable) = (all_triggers_armed(), arming_of_triggers(), may_read_tables());
     let (folded, new) = seen.map_or_else(
         || {

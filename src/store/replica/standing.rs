@@ -50,20 +50,21 @@ impl Standing {
 /// A cluster, a database of it, and the timeline of its log; the replicas of a primary have the same.
 /// Positions in another log mean nothing: the primary may have moved without them. Nor do they after a
 /// failover, if a replica has got more from the former primary than the present one has.
-pub(super) fn identity_of(timeline: &str) -> String {
+pub(in crate::store) fn identity_of(timeline: &str) -> String {
     format!(
         "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
          (SELECT oid FROM pg_database WHERE datname = current_database()), {timeline})"
     )
 }
 
-pub(super) const TIMELINE_OF_PRIMARY: &str =
+pub(in crate::store) const TIMELINE_OF_PRIMARY: &str =
     "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
 
 /// A replica does not tell which timeline it replays. It remembers the one that it replayed when it last
 /// made a restartpoint, and when it last wrote pages; and it shows which one it receives to roles that
 /// may see that. A server in recovery never goes back to an earlier one. One that has just
 /// gone on to another may still seem to be on the former one: then it is not used for a while.
-const TIMELINE_OF_REPLICA: &str = "GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
+pub(in crate::store) const TIMELINE_OF_REPLICA: &str =
+    "GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
     (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
     (SELECT max(received_tli) FROM pg_stat_wal_receiver))";

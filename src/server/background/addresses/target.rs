@@ -19,6 +19,10 @@ pub(super) struct Address<T> {
 #[derive(Clone, Eq, PartialEq)]
 pub(super) struct ToLoad(pub(super) DatabaseUrl);
 
+/// The primary, where the database's own address leads to a replica.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct ToPrimary(pub(super) DatabaseUrl);
+
 /// Where changes are listened to.
 #[derive(Clone, Eq, PartialEq)]
 pub(super) struct ToListen(pub(super) DatabaseUrl);
@@ -79,6 +83,11 @@ impl Target for ToLoad {
         let Trial { opening, core, exchanges } = trial;
         let Address { to: Self(url), ca } = wanted;
         let options = connect_options(opening, url, ca.as_deref());
+        if core.store.is_on_replica() {
+            let moved = core.store.move_replica_to(&options, exchanges).await;
+            moved.map_err(|error| format!("{url} {error}"))?;
+            return Ok(taken(url));
+        }
         let moving = core.store.prepare_to_move(&options, exchanges).await;
         let suspect_what_is_held = || {
             // Without a feed nothing would end that but the next sign of life.
@@ -91,7 +100,31 @@ impl Target for ToLoad {
         moving
             .map_err(|error| format!("{url} {error}"))?
             .commit(suspect_what_is_held, read_it_again);
-        Ok(format!("new connections lead to {url}, and others are closed once they are free"))
+        Ok(taken(url))
+    }
+}
+
+fn taken(url: &DatabaseUrl) -> String {
+    format!("new connections lead to {url}, and others are closed once they are free")
+}
+
+impl Target for ToPrimary {
+    const FLAG: &'static str = "--primary-database-url";
+    const FILE: &'static str = "--primary-database-url-file";
+    const FILES: &'static str = "--primary-database-url-file or --database-ca-file";
+
+    fn in_file(text: &str) -> Result<Self, String> {
+        DatabaseUrl::in_file(text).map(Self)
+    }
+
+    async fn take(wanted: &Address<Self>, trial: &mut Trial<'_>) -> Result<String, String> {
+        let Trial { opening, core, exchanges } = trial;
+        let Address { to: Self(url), ca } = wanted;
+        let options = connect_options(opening, url, ca.as_deref());
+        let moving = core.store.prepare_to_move(&options, exchanges).await;
+        // What is held is of the replica, which is compared with this one from now on.
+        moving.map_err(|error| format!("{url} {error}"))?.commit(|| {}, || {});
+        Ok(taken(url))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// When the database was asked, by both clocks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) at: Uptime,
     time: DateTime<Utc>,
@@ -20,6 +20,11 @@ impl Asked {
     /// It is asked now.
     pub(super) fn now(clock: &Clock, of: Whereabouts) -> Self {
         Self { at: Uptime::now(), time: clock.now(), of }
+    }
+
+    /// The time of day then.
+    pub(super) fn time(self) -> DateTime<Utc> {
+        self.time
     }
 
     /// By how much the database's clock is ahead, if it showed this and the answer came `now`: it is

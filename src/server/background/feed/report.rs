@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::Behind;
 use crate::{
     clock::Uptime,
     server::background::{change_log::ChangeLogReport, condition::Cause},
@@ -43,6 +44,8 @@ pub(crate) struct FeedReport {
     pub(crate) is_denied: bool,
     /// Why changes could not be read the last time, if they could not.
     pub(crate) lost: Option<Cause>,
+    /// Why the replica that checks are answered from is not known to be current, if it is not.
+    pub(crate) behind: Option<Behind>,
     /// What is known of the log.
     pub(crate) change_log: ChangeLogReport,
 }

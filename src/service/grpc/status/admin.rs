@@ -31,6 +31,9 @@ fn mutation(error: MutationError) -> Status {
             tracing::warn!(%error, "a change failed, or it is not known whether it was made: {error}");
             match error {
                 StoreError::Unreadable { .. } => store(error),
+                StoreError::PrimaryAway(_) => store_unavailable(
+                    "the primary database cannot be asked at the moment; send it again with the same request_id",
+                ),
                 _ => store_unavailable(SEND_AGAIN),
             }
         }
