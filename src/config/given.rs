@@ -139,9 +139,9 @@ mod tests {
     fn the_page_names_flags_that_there_are() {
         let command = command();
         let all = ["serve", "edge"].map(|name| command.find_subcommand(name).unwrap());
-        let all = all.into_iter().flat_map(Command::get_arguments);
         for id in FIRST {
-            assert!(all.clone().any(|flag| flag.get_id() == id), "--{id}");
+            let mut flags = all.into_iter().flat_map(Command::get_arguments);
+            assert!(flags.any(|flag| flag.get_id() == id), "--{id}");
         }
     }
 }
