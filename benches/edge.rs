@@ -21,7 +21,7 @@ mod load;
 use std::{
     cell::RefCell,
     env,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -171,7 +171,7 @@ async fn checks(core: &Instance, folder: &Path) {
         edge.until_held(f64::from(TENANTS));
     }
     // The core holds them all, too, from having sent them.
-    for load in [[1, 1], [10, 20]] {
+    for load in [[1, 1], [10, 1], [10, 20]] {
         let mut figures: [Vec<[f64; 2]>; 3] = Default::default();
         for number in 0..rounds as usize {
             // Who goes first alternates.
@@ -299,11 +299,11 @@ async fn cold(core: &Instance) {
 
 /// How long it takes to hold every tenant, from a core and from a state file.
 fn hold(core: &Instance, folder: &Path) {
-    let state: PathBuf = folder.join("state");
-    let flags = ["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
     // The first edge makes the core read what it does not hold; the second is sent what is held.
-    for from in ["a core that holds none of them", "a core that holds them"] {
+    let states = ["one", "other"].map(|name| folder.join(name));
+    for (from, state) in ["a core that holds none", "a core that holds all"].iter().zip(&states) {
         let started = Instant::now();
+        let flags = ["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
         let edge = Instance::edge(core.port, &flags);
         edge.until_held(f64::from(TENANTS));
         println!(
@@ -315,6 +315,7 @@ fn hold(core: &Instance, folder: &Path) {
         std::thread::sleep(Duration::from_secs(40));
         println!("  state file: {:.1} MiB", edge.metric("state_file_bytes") / f64::from(1 << 20));
     }
+    let flags = ["--listen", "127.0.0.1:0", "--state-dir", states[0].to_str().unwrap()];
     let (mut millis, mut held) = (Vec::new(), 0.0);
     for _ in 0..11 {
         let started = Instant::now();
