@@ -128,10 +128,12 @@ impl Answer {
     }
 
     /// Demands that it is one that the database gave, and not too long ago if it is not marked.
-    fn is_right(&self, hops: usize, truth: &History<State>) -> bool {
+    fn is_right(&self, hops: usize, truth: &History<State>, stood: Option<Instant>) -> bool {
         let Some(state) = self.state() else { return false };
-        // It was made a moment before it came.
-        let made = self.asked.max(self.received.checked_sub(UNDER_WAY).unwrap());
+        // It was made a moment before it came, or before who made it was stopped.
+        let moment_before = self.received.checked_sub(UNDER_WAY).unwrap();
+        let is_of_before = stood.is_some_and(|stood| self.asked < stood);
+        let made = if is_of_before { self.asked } else { self.asked.max(moment_before) };
         let since = made.checked_sub(oldest(hops)).unwrap();
         let was_ever = (0..=truth.last_such(|_| true).unwrap()).map(|number| truth.get(number));
         let mut was_so = truth.within(since, self.received).map(|(_, was)| was);
@@ -141,16 +143,19 @@ impl Answer {
 }
 
 /// Demands of answers after so many hops that each is right, that none says what had ceased to be so long
-/// before something newer was said, and that none was waited for without end, unless who was asked `stood`
-/// still meanwhile.
-pub fn judge(answers: &[Answer], hops: usize, truth: &History<State>, stood: bool) {
+/// before something newer was said, and that none was waited for without end, unless who was asked has
+/// `stood` still from some instant on.
+pub fn judge(answers: &[Answer], hops: usize, truth: &History<State>, stood: Option<Instant>) {
     // What has waited for longer than it may is refused once the process goes on.
     let refused = |it: &&Answer| {
         it.outcome.as_ref().is_err_and(|status| status.code() == Code::DeadlineExceeded)
     };
     let mut newest: Option<(u64, Instant)> = None;
-    for answer in answers.iter().filter(|it| !(stood && refused(it))) {
-        assert!(answer.is_right(hops, truth), "after {hops} hops: wrong, or too old: {answer:?}");
+    for answer in answers.iter().filter(|it| !(stood.is_some() && refused(it))) {
+        assert!(
+            answer.is_right(hops, truth, stood),
+            "after {hops} hops: wrong, or too old: {answer:?}"
+        );
         let state = answer.state().unwrap();
         if let Some((_, asked)) = newest.filter(|(revision, _)| state.revision < *revision) {
             let since = asked.checked_sub(TRAVELLED).unwrap();
@@ -160,7 +165,10 @@ pub fn judge(answers: &[Answer], hops: usize, truth: &History<State>, stood: boo
             newest = Some((state.revision, answer.asked));
         }
         let took = answer.received - answer.asked;
-        assert!(stood || took < LONGEST, "after {hops} hops: it took {took:?}: {answer:?}");
+        assert!(
+            stood.is_some() || took < LONGEST,
+            "after {hops} hops: it took {took:?}: {answer:?}"
+        );
     }
 }
 

@@ -15,8 +15,8 @@ use super::asking::{
 use crate::{
     change_log::revision,
     harness::{
-        Database, Row, history::History, postgres, postgres::Cluster, process, process::Process,
-        proxy::Proxy, until_so,
+        Database, Row, faults, history::History, postgres, postgres::Cluster, process,
+        process::Process, proxy::Proxy, until_so,
     },
 };
 
@@ -39,8 +39,8 @@ struct Instance {
     asking: Asking,
     /// What those were answered who asked the process before.
     before: Vec<Answers>,
-    /// It has been stopped.
-    stood: bool,
+    /// Since when it stood still, if it ever did.
+    stood: Option<Instant>,
 }
 
 pub struct Chain {
@@ -98,7 +98,7 @@ impl Chain {
             process::until_serving(&address).await;
             port = address.rsplit(':').next().unwrap().parse().unwrap();
             let asking = Asking::start(&address).await;
-            instances.push(Instance { process, asking, before: Vec::new(), stood: false });
+            instances.push(Instance { process, asking, before: Vec::new(), stood: None });
             links.push(link);
         }
         let state = async |tenant| State {
@@ -116,8 +116,9 @@ impl Chain {
 
     /// The process of an instance stands still from here on, until it is let go on.
     pub fn stop(&mut self, hops: usize) {
-        self.instances[hops].stood = true;
-        crate::harness::faults::stop(&[self.instances[hops].process.child.id().to_string()]);
+        let instance = &mut self.instances[hops];
+        faults::stop(&[instance.process.child.id().to_string()]);
+        instance.stood = Some(Instant::now());
     }
 
     pub fn let_go_on(&self, hops: usize) {
@@ -211,7 +212,7 @@ impl Chain {
                     judge(answers, hops, truth, instance.stood);
                 }
             }
-            let was_there = instance.before.is_empty() && !instance.stood;
+            let was_there = instance.before.is_empty() && instance.stood.is_none();
             for fault in self.faults.iter().filter(|_| was_there) {
                 did_not_wait(&answers[QUIET as usize], hops, *fault);
             }
