@@ -40,7 +40,7 @@ pub(in crate::service) use feature_terms::{
 };
 pub(in crate::service) use features::{
     feature_batch_query, feature_batch_response, feature_query, feature_response, limit_query,
-    limit_response, name_feature,
+    limit_response,
 };
 pub(crate) use fuzz::fuzz_requests;
 pub(in crate::service) use list::{

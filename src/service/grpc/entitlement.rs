@@ -54,9 +54,9 @@ impl EntitlementService for Api {
         &self,
         request: Request<CheckFeatureRequest>,
     ) -> Answer<CheckFeatureResponse> {
-        let judgement = self.check_feature(convert::feature_query(&request)?).await?;
-        let response = convert::feature_response(judgement);
-        answer(convert::name_feature(response, request.into_inner()))
+        answer(convert::feature_response(
+            self.check_feature(convert::feature_query(&request)?).await?,
+        ))
     }
 
     async fn batch_check_features(

@@ -92,27 +92,14 @@ pub(super) fn named_limit<'a>(
     NamedLimit { key, wanted: Wanted { observed, amount } }
 }
 
-/// An answer that does not name its feature yet: see [`name_feature`].
 pub(in crate::service) fn feature_response(
     judgement: FeatureJudgement<'_>,
 ) -> pb::CheckFeatureResponse {
     let hint = judgement.hint;
     pb::CheckFeatureResponse {
-        decision: Some(unnamed_feature_decision(judgement)),
+        decision: Some(feature_decision(judgement)),
         freshness: Some(freshness(hint)),
     }
-}
-
-/// Moves the names of its request, which nobody else needs any more, into an answer.
-pub(in crate::service) fn name_feature(
-    mut response: pb::CheckFeatureResponse,
-    pb::CheckFeatureRequest { module_code, feature_key, .. }: pb::CheckFeatureRequest,
-) -> pb::CheckFeatureResponse {
-    if let Some(decision) = &mut response.decision {
-        decision.module_code = module_code;
-        decision.feature_key = feature_key;
-    }
-    response
 }
 
 pub(in crate::service) fn feature_batch_response(
@@ -152,14 +139,6 @@ pub(super) fn feature_decision(judgement: FeatureJudgement<'_>) -> pb::FeatureDe
     pb::FeatureDecision {
         module_code: module.to_owned(),
         feature_key: key.to_owned(),
-        ..unnamed_feature_decision(judgement)
-    }
-}
-
-fn unnamed_feature_decision(judgement: FeatureJudgement<'_>) -> pb::FeatureDecision {
-    pb::FeatureDecision {
-        module_code: String::new(),
-        feature_key: String::new(),
         enabled: judgement.is_on,
         reason: feature_reason(judgement.reason).into(),
         message: judgement.message(),
