@@ -7,6 +7,8 @@ mod chain;
 
 use std::time::{Duration, Instant};
 
+use entitlementd::proto::v1::DecisionReason::{Enabled, TenantSuspended};
+
 use self::chain::{CORE, Chain, FAR, MIDDLE};
 use crate::harness::{Row, postgres::Cluster, until_so};
 
@@ -15,7 +17,7 @@ const FROZEN: Duration = Duration::from_secs(11);
 /// What comes down takes so much longer, at each hop.
 const SLOW: Duration = Duration::from_millis(150);
 /// Tenants that change all at once, and what each hop carries of that in a second.
-const MANY: u32 = 200;
+const MANY: u32 = 100;
 const NARROW: u32 = 48 * 1024;
 /// What has been lost at each hop when it is enough: bytes that came late, and connections.
 const LOSSES: [usize; 2] = [3, 2];
@@ -118,9 +120,12 @@ async fn networks_that_are_narrow_at_every_hop_carry_what_has_changed_in_the_end
     }
     chain.is_current_again().await;
     chain.links.iter().for_each(|link| link.trouble().narrow_to(NARROW));
-    for status in ["suspended", "active"] {
+    for (status, reason) in [("suspended", TenantSuspended), ("active", Enabled)] {
         let change = format!("UPDATE tenants SET status = '{status}' WHERE name LIKE 'Tenant 1__'");
         chain.database.execute(&change).await;
+        for tenant in 100..100 + MANY {
+            chain.is_known_everywhere(tenant, reason).await;
+        }
         chain.is_current_again().await;
     }
     chain.links.iter().for_each(|link| link.trouble().end());

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entitlementd::proto::v1::DecisionReason::{Enabled, TenantSuspended};
+use entitlementd::proto::v1::DecisionReason::{self, Enabled, TenantSuspended};
 use tokio::task::JoinSet;
 
 use super::asking::{
@@ -188,6 +188,18 @@ impl Chain {
             let took = instance.asking.first(CHANGING, since, is_current).unwrap().received - since;
             println!("after {hops} hops it is current within {took:?}");
             assert!(took < RECOVERED, "after {hops} hops: {took:?}");
+        }
+    }
+
+    /// Everybody says this of a tenant before long, and does not mark it.
+    pub async fn is_known_everywhere(&self, tenant: u32, reason: DecisionReason) {
+        for instance in &self.instances {
+            until_so("it is known", async || {
+                instance.asking.ask(tenant).await.is_ok_and(|answer| {
+                    answer.reason() == reason && !answer.freshness.unwrap().stale
+                })
+            })
+            .await;
         }
     }
 
