@@ -125,10 +125,11 @@ impl HeldFacts {
             self.add(&mut ring, facts, epoch);
             return true;
         };
-        // What has changed since it was read is not newer, whatever a clock says that was set back.
-        if held.epoch.load(Ordering::Relaxed) == epoch
-            && super::is_just_after(held.facts.as_of, facts.as_of)
-        {
+        // What has changed since it was read is not newer, whatever a clock says that was set back; but of
+        // what another instance sends, an edge may have read what came of a later change.
+        let is_held_newer =
+            held.epoch.load(Ordering::Relaxed) == epoch || held.facts.revision > facts.revision;
+        if is_held_newer && super::is_just_after(held.facts.as_of, facts.as_of) {
             return false;
         }
         held.epoch.store(epoch, Ordering::Relaxed);

@@ -8,7 +8,8 @@ use std::{
 use chrono::TimeDelta;
 use entitlementd::{
     cache::{
-        Cache, CacheHealth, CacheSettings, Event, FeedState, Known, LoadError, Received, Requester,
+        Cache, CacheHealth, CacheSettings, ChangeOutcome, Event, FeedState, Known, LoadError,
+        Received, Requester,
     },
     clock::Uptime,
     domain::Label,
@@ -85,6 +86,27 @@ async fn in_an_outage_nobody_is_told_what_was_so_before_what_somebody_was_told()
     fake.gate.add_permits(100);
     let known = cache.get(tenant(0), NOW).await.unwrap();
     assert_eq!((known.revision, known.stale), (2, true));
+}
+
+#[tokio::test]
+async fn what_is_sent_of_a_change_is_not_kept_where_what_came_of_a_later_one_was_read() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    let sent = cache.get(tenant(0), NOW).await.unwrap().facts.unwrap();
+    fake.revision.fetch_add(1, Ordering::SeqCst);
+    let at = |seconds| NOW + TimeDelta::seconds(seconds);
+    cache.apply_changes(&[Change::Tenant(tenant(0))], at(1));
+    assert_eq!(cache.get(tenant(0), at(1)).await.unwrap().revision, 2);
+    // The news of the first change comes late, and what it came to then.
+    cache.apply_changes(&[Change::Tenant(tenant(0))], at(2));
+    cache.receive(ChangeOutcome::Facts(sent.clone()), false, at(2));
+    assert_eq!(cache.get(tenant(0), at(2)).await.unwrap().revision, 2);
+    // A database that was put back to an earlier state is believed all the same.
+    cache.reset(at(100));
+    let mut restored = sent;
+    restored.as_of = at(100);
+    cache.receive(ChangeOutcome::Facts(restored), false, at(100));
+    assert_eq!(cache.get(tenant(0), at(100)).await.unwrap().revision, 1);
 }
 
 #[tokio::test]
