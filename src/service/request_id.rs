@@ -14,7 +14,12 @@ pub(super) fn is_request_id(id: impl AsRef<[u8]>) -> bool {
 
 /// The caller's id for a request, if it is suitable for a log line, or else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID).filter(|id| is_request_id(id));
+    request_id_of(headers.get(REQUEST_ID))
+}
+
+/// The same, where the header has been looked up.
+pub(super) fn request_id_of(given: Option<&HeaderValue>) -> HeaderValue {
+    let given = given.filter(|id| is_request_id(id));
     let mut id = given.cloned().unwrap_or_else(|| {
         // Half a UUID distinguishes a day's requests, and costs half as much to compress. It is not
         // a secret, so any randomness will do.

@@ -9,21 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Request;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, service::Routes};
 use tower_service::Service;
 
 pub(crate) use super::answer::{Answer, Answering};
-use super::{answer::Traced, headers::grpc_timeout, status, unknown::refuse_unknown};
+use super::{answer::Traced, headers::CommonHeaders, status, unknown::refuse_unknown};
 use crate::{
     proto::Method,
     service::{
         Peer,
         metrics::{Metrics, Timed},
-        request_id::{REQUEST_ID, request_id},
-        trace::{self, Tracer, within},
+        request_id::REQUEST_ID,
+        trace::{Tracer, within},
         watch::Ending,
     },
 };
@@ -127,7 +127,8 @@ impl<S: Services> Front<S> {
         peer: &Peer,
         ending: &Ending,
     ) -> Answer {
-        let request_id = request_id(request.headers());
+        let CommonHeaders { request_id, traceparent, timeout } =
+            CommonHeaders::of(request.headers());
         if self.settings.tells_ids {
             request.headers_mut().insert(REQUEST_ID, request_id.clone());
         }
@@ -136,11 +137,11 @@ impl<S: Services> Front<S> {
         let method = ours.map(|(method, _)| method);
         let stopwatch = self.metrics.rpcs.time(method.map(Timed::Rpc), Instant::now());
         let unknown = method.is_none().then(|| Box::from(path));
-        let traced = self.traced(method, &request);
+        let traced = self.traced(method, traceparent, &request);
         let (answering, timeout, in_flight) = match ours {
             Some((method, limit)) => {
                 match self.services.admit(method, &mut request, peer, ending) {
-                    Ok(()) => self.begin(method, limit, request, peer),
+                    Ok(()) => self.begin(method, limit, timeout, request, peer),
                     Err(refused) => (at_once(refused), None, None),
                 }
             }
@@ -161,18 +162,23 @@ impl<S: Services> Front<S> {
     }
 
     /// The trace context of a request; most requests have none.
-    fn traced(&self, method: Option<Method>, request: &Request<Incoming>) -> Option<Box<Traced>> {
-        let parent = request.headers().get(trace::TRACEPARENT);
-        let here = method
-            .and_then(|_| self.tracer.rpc_span(parent, request.headers(), request.uri().path()));
-        (parent.is_some() || here.is_some())
-            .then(|| Box::new(Traced { parent: parent.cloned(), here }))
+    fn traced(
+        &self,
+        method: Option<Method>,
+        parent: Option<HeaderValue>,
+        request: &Request<Incoming>,
+    ) -> Option<Box<Traced>> {
+        let path = request.uri().path();
+        let here =
+            method.and_then(|_| self.tracer.rpc_span(parent.as_ref(), request.headers(), path));
+        (parent.is_some() || here.is_some()).then(|| Box::new(Traced { parent, here }))
     }
 
     fn begin(
         &self,
         method: Method,
         limit: Limit,
+        asked: Option<Duration>,
         request: Request<Incoming>,
         peer: &Peer,
     ) -> StartedAnswer {
@@ -181,7 +187,7 @@ impl<S: Services> Front<S> {
             Limit::Request => self.settings.request_timeout,
             Limit::LongRequest(longest) => longest.max(self.settings.request_timeout),
         };
-        let timeout = grpc_timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
+        let timeout = asked.map_or(longest, |asked| asked.min(longest));
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => (self.services.call(method, request, peer), Some(timeout), Some(place)),
             Err(_) => (at_once(status::overloaded()), None, None),
