@@ -1,7 +1,7 @@
 //! An edge beside its core: what a check costs there, what is paid once, and what thousands of them
 //! cost the core.
 //!
-//! BENCH_ONLY (`checks`, `cold`, `hold` or `fleet`), BENCH_ROUNDS, BENCH_MILLIS (of a round),
+//! BENCH_ONLY (`checks`, `cold`, `hold` or `fleet`), BENCH_TENANTS, BENCH_ROUNDS, BENCH_MILLIS (of a round),
 //! BENCH_FOLLOWERS and BENCH_CHANGES (a second) change what is run.
 
 #![expect(
@@ -54,7 +54,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PATH: &str = "/entitlement.v1.EntitlementService/CheckModule";
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
-const TENANTS: u32 = 100_000;
 /// `allowed: true`, the first field of the answer.
 const ALLOWED: [u8; 2] = [0x08, 0x01];
 const MODULE: usize = 2;
@@ -74,7 +73,7 @@ fn main() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("bench.db").display());
         common::process::migrate(&url);
-        runtime.block_on(common::fill(&url, TENANTS));
+        runtime.block_on(common::fill(&url, tenants()));
         let core = Instance::core(&url);
         if is_wanted("hold") {
             hold(&core, folder.path());
@@ -91,6 +90,16 @@ fn main() {
     }
 }
 
+/// `--cache-capacity` that every tenant has a place in: at least the default.
+fn capacity() -> String {
+    tenants().max(100_000).to_string()
+}
+
+/// How many tenants there are.
+fn tenants() -> u32 {
+    setting("BENCH_TENANTS", 100_000) as u32
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -104,15 +113,18 @@ struct Instance {
 
 impl Instance {
     fn core(url: &str) -> Self {
-        Self::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", url])
+        let capacity = capacity();
+        let listen = ["serve", "--listen", "127.0.0.1:0", "--cache-capacity", &capacity];
+        Self::start(&[&listen[..], &["--database-url", url]].concat())
     }
 
     /// One that holds every tenant of a core.
     fn edge(core: u16, flags: &[&str]) -> Self {
         // Nobody answers at the other, which is all that is left once the core is away.
         let upstream = format!("http://127.0.0.1:{core},http://127.0.0.1:1");
+        let capacity = capacity();
         let fixed =
-            ["edge", "--upstream", &upstream, "--hold", "all", "--cache-capacity", "200000"];
+            ["edge", "--upstream", &upstream, "--hold", "all", "--cache-capacity", &capacity];
         Self::start(&[&fixed, flags].concat())
     }
 
@@ -162,13 +174,13 @@ fn request(tenant: u32) -> CheckModuleRequest {
 async fn checks(core: &Instance, folder: &Path) {
     let rounds = setting("BENCH_ROUNDS", 11);
     let duration = Duration::from_millis(setting("BENCH_MILLIS", 1000));
-    let all: Vec<Vec<u8>> = (0..TENANTS).map(|tenant| body(&request(tenant))).collect();
+    let all: Vec<Vec<u8>> = (0..tenants()).map(|tenant| body(&request(tenant))).collect();
     let socket = folder.join("edge.sock");
     let listen = format!("unix:{}", socket.display());
     let over_tcp = Instance::edge(core.port, &["--listen", "127.0.0.1:0"]);
     let over_socket = Instance::edge(core.port, &["--listen", &listen]);
     for edge in [&over_tcp, &over_socket] {
-        edge.until_held(f64::from(TENANTS));
+        edge.until_held(f64::from(tenants()));
     }
     // The core holds them all, too, from having sent them.
     for load in [[1, 1], [10, 1], [10, 20]] {
@@ -186,7 +198,7 @@ async fn checks(core: &Instance, folder: &Path) {
             }
         }
         println!(
-            "\n{} x {}, 100 000 tenants at random: answers a second, and µs of CPU each",
+            "\n{} x {}, all tenants at random: answers a second, and µs of CPU each",
             load[0], load[1]
         );
         for (name, figures) in ["core, TCP", "edge, TCP", "edge, Unix socket"].iter().zip(&figures)
@@ -305,9 +317,10 @@ fn hold(core: &Instance, folder: &Path) {
         let started = Instant::now();
         let flags = ["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
         let edge = Instance::edge(core.port, &flags);
-        edge.until_held(f64::from(TENANTS));
+        edge.until_held(f64::from(tenants()));
         println!(
-            "{TENANTS} tenants held from {from}: {:.2} s; {:.0} MiB",
+            "{} tenants held from {from}: {:.2} s; {:.0} MiB",
+            tenants(),
             started.elapsed().as_secs_f64(),
             edge.process.resident_bytes() / f64::from(1 << 20)
         );

@@ -1,14 +1,17 @@
 //! Copies of what is held, for whoever keeps it elsewhere.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use super::{Cache, FeedState, LoadError, held::Vouched};
 use crate::{
     domain::{Catalogue, Facts},
-    store::{LoadTenant, TenantKey},
+    store::{LoadTenant, TenantKey, within},
 };
+
+/// How long the keys of all tenants may take. A server of the database may allow a statement less.
+const LIST_TIME: Duration = Duration::from_secs(30);
 
 /// Facts that are held.
 #[derive(Clone, Debug)]
@@ -67,9 +70,11 @@ impl<L: LoadTenant> Cache<L> {
         proven_at.map_or(catalogue.as_of, |at| at.max(catalogue.as_of))
     }
 
-    /// The keys of all tenants.
+    /// The keys of all tenants. Nobody waits for them but who is to hold all, so they may take longer than
+    /// a load: of a million tenants they do.
     pub async fn tenant_keys(&self) -> Result<Vec<TenantKey>, LoadError> {
-        Ok(self.0.in_time(self.0.loader.load_keys()).await?.value)
+        let read = within(LIST_TIME, self.0.loader.load_keys()).await;
+        Ok(read.inspect_err(|error| self.0.failed(error))?.value)
     }
 
     /// How often something that is held has become different.

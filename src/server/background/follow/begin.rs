@@ -9,7 +9,7 @@ use futures_util::{
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::{pings::Pings, source::UpstreamSource};
+use super::{SILENCE, pings::Pings, source::UpstreamSource};
 use crate::{
     clock::Clock,
     config::UpstreamUrl,
@@ -20,7 +20,8 @@ use crate::{
     upstream::Client,
 };
 
-/// How long an upstream may take until it says something, at first and then again and again.
+/// How long an upstream may take until it says something. Once it has, it may be silent as long as any
+/// stream: over a bad line what was missed takes its time.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same of a question that costs it nothing.
 const SAID_BY: Duration = Duration::from_secs(1);
@@ -99,15 +100,16 @@ async fn attempt(
     clock: &Clock,
 ) -> Result<Begun, NotBegun> {
     let failed = |problem: String| NotBegun::Failed(format!("{url}: {problem}"));
-    let client = in_time(source.connect(url)).await.map_err(failed)?;
-    let mut begun = match in_time(follow(client.clone(), url, position, clock)).await {
+    let client = within(PATIENCE, source.connect(url)).await.map_err(failed)?;
+    let mut begun = match within(PATIENCE, follow(client.clone(), url, position, clock)).await {
         Ok(begun) => begun,
         Err(problem) => return Err(failed(unknown_there(client).await.unwrap_or(problem))),
     };
     let mut missed = 0;
     while begun.heartbeat.is_none() {
         let message = async { begun.stream.message().await.map_err(|status| said(&status)) };
-        let message = in_time(message).await.map_err(failed)?;
+        let patience = if begun.opened.is_none() { PATIENCE } else { SILENCE };
+        let message = within(patience, message).await.map_err(failed)?;
         let message = message.ok_or_else(|| failed("it has ended the stream".to_owned()))?;
         begun.opened = message.opened.or(begun.opened);
         missed += message.changes.as_ref().map_or(0, prost::bytes::Bytes::len);
@@ -120,9 +122,12 @@ async fn attempt(
     Ok(begun)
 }
 
-async fn in_time<T>(waiting: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let waited = timeout(PATIENCE, waiting).await;
-    waited.unwrap_or_else(|_| Err(format!("it did not answer within {PATIENCE:?}")))
+async fn within<T>(
+    patience: Duration,
+    waiting: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let waited = timeout(patience, waiting).await;
+    waited.unwrap_or_else(|_| Err(format!("it did not answer within {patience:?}")))
 }
 
 fn said(status: &Status) -> String {
