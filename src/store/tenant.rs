@@ -5,6 +5,7 @@ mod evidence;
 pub(super) mod own;
 
 use chrono::{DateTime, Utc};
+use rustc_hash::FxHashSet;
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect,
     QueryTrait, RelationTrait, Select, Statement, Value,
@@ -123,15 +124,20 @@ pub(super) async fn keys(
         statements.push(dialect.statement(COUNTED, []));
     }
     let all = database.query_each(statements).await?;
-    let mut keys = Vec::new();
+    let (mut keys, mut ids) = (Vec::new(), FxHashSet::default());
     for row in all.get(1).into_iter().flatten() {
         let (id, subdomain): (Uuid, Option<String>) =
             (row.try_get("", "id")?, row.try_get("", "subdomain")?);
+        ids.insert(id);
         keys.push(TenantKey::Id(TenantId::from(id)));
         keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
     }
     for row in all.get(2).into_iter().flatten() {
-        keys.push(TenantKey::Id(row.try_get::<Uuid>("", "tenant_id")?.into()));
+        let id: Uuid = row.try_get("", "tenant_id")?;
+        // Most that have changed are there.
+        if ids.insert(id) {
+            keys.push(TenantKey::Id(id.into()));
+        }
     }
     let is_from_standby = all.first().is_some_and(|rows| are_from_standby(rows));
     Ok(Read::answered(keys, is_from_standby))
