@@ -106,7 +106,8 @@ async fn a_directory_of_an_edge_of_other_cores_is_told_at_the_start() {
     // One more upstream is no other source.
     let mut edge = core.unready_edge(&[core.port(), 1], &flags).await;
     edge.wait_until_ready().await;
-    edge.is_granted_unmarked(1).await;
+    // Marked, until the upstream has been heard.
+    edge.until_reason(1, DecisionReason::Enabled, DecisionReason::Enabled).await;
     edge.running.stop().await.unwrap();
     let told = core.try_edge(&[2], &flags).await;
     assert!(told.contains("--state-dir names ") && told.contains("upstream"), "{told}");
