@@ -116,7 +116,7 @@ impl Moment {
     }
 
     /// The same, so long after the moment.
-    fn age_after(&self, since: Duration, instant: DateTime<Utc>) -> TimeDelta {
+    pub fn age_after(&self, since: Duration, instant: DateTime<Utc>) -> TimeDelta {
         let before = (self.time - instant).max(TimeDelta::zero());
         let since = TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX);
         before.checked_add(&since).unwrap_or(TimeDelta::MAX)

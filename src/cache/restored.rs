@@ -39,7 +39,11 @@ impl Restored {
     /// Was what the database said then so long ago, by the clock that nobody sets? What was read later
     /// is none of its business.
     pub(super) fn is_over(&self, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
-        instant <= self.gathered_at && self.at.age_of(instant) >= at_most
+        self.is_over_at(self.at.age_of(instant), instant, at_most)
+    }
+
+    fn is_over_at(&self, age: TimeDelta, instant: DateTime<Utc>, at_most: TimeDelta) -> bool {
+        instant <= self.gathered_at && age >= at_most
     }
 }
 
@@ -85,16 +89,23 @@ impl<L: LoadTenant> Cache<L> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn what_was_restored_is_over_in_time_and_what_is_read_later_is_not_concerned() {
+    fn a_clock_that_is_set_back_makes_nothing_last_longer() {
         let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
         let (last_proof, gathered_at) = (at(100), at(101));
         let restored = Restored { last_proof, gathered_at, at: Moment::now(at(130)), epoch: 1 };
-        let is_over = |instant| restored.is_over(at(instant), TimeDelta::hours(1));
-        assert!(!is_over(100), "half an hour is left");
-        assert!(is_over(70), "it was over by the time");
-        assert!(!is_over(101) && !is_over(131), "that was read by this process");
+        let is_over = |since, instant| {
+            let age = restored.at.age_after(Duration::from_mins(since), at(instant));
+            restored.is_over_at(age, at(instant), TimeDelta::hours(1))
+        };
+        assert!(!is_over(0, 100) && !is_over(29, 100), "half an hour is left");
+        assert!(is_over(30, 100) && is_over(1_000, 100), "whatever the time of day is");
+        assert!(is_over(0, 70), "it was over by the time");
+        assert!(!is_over(30, 101) && is_over(31, 101));
+        assert!(!is_over(1_000, 131), "that was read by this process");
     }
 }
