@@ -37,6 +37,15 @@ pub struct DatabaseArgs {
     pub database_pooler: PoolerKind,
 }
 
+/// What a core does not take that sits on a replica, whose primary is elsewhere.
+const NOT_ON_A_REPLICA: [&str; 5] = [
+    "replica_database_url",
+    "replica_database_url_file",
+    "listen_database_url",
+    "listen_database_url_file",
+    "migrate",
+];
+
 /// The pooler between this process and PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum PoolerKind {
@@ -136,14 +145,8 @@ pub struct PoolArgs {
         env = "ENTITLEMENTD_PRIMARY_DATABASE_URL",
         value_name = "URL",
         hide_env_values = true,
-        conflicts_with_all = [
-            "primary_database_url_file",
-            "replica_database_url",
-            "replica_database_url_file",
-            "listen_database_url",
-            "listen_database_url_file",
-            "migrate",
-        ]
+        conflicts_with = "primary_database_url_file",
+        conflicts_with_all = NOT_ON_A_REPLICA
     )]
     pub primary_database_url: Option<DatabaseUrl>,
     /// A file that contains that URL. Read again when it changes: after a failover it names another
@@ -152,13 +155,7 @@ pub struct PoolArgs {
         long,
         env = "ENTITLEMENTD_PRIMARY_DATABASE_URL_FILE",
         value_name = "FILE",
-        conflicts_with_all = [
-            "replica_database_url",
-            "replica_database_url_file",
-            "listen_database_url",
-            "listen_database_url_file",
-            "migrate",
-        ]
+        conflicts_with_all = NOT_ON_A_REPLICA
     )]
     pub primary_database_url_file: Option<PathBuf>,
 }

@@ -17,12 +17,11 @@ use crate::{
         Database, Row, Server,
         http::{Metrics, get},
         postgres::Cluster,
-        process,
         proxy::Proxy,
         server::check_request,
         until_so,
     },
-    replicas::loads,
+    replicas::{loads, mk_pair},
 };
 
 /// How old what is not marked may be: that is relied on for 3.55 s from when the primary was asked, and
@@ -47,21 +46,13 @@ struct Region {
 impl Region {
     /// With so many tenants that may use finance.
     async fn with(tenants: u32) -> Self {
-        let primary = Cluster::start(&[]);
-        let name = primary.empty_database().await;
-        process::migrate(&primary.url(&name));
-        let database = Database::on(&primary, name).await;
-        for tenant in 0..tenants {
-            database.mk_subscribed(tenant, "finance", Row::default()).await;
-        }
-        let replica = Cluster::standby_of(&primary, &[]);
-        replica.catch_up(&primary).await;
+        let ([primary, replica], database) = mk_pair(tenants).await;
         let way = Proxy::to(primary.port()).await;
         Self { primary, replica, way, database }
     }
 
     fn primary_url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{}", self.way.port(), self.database.name)
+        self.database.url_behind(&self.way)
     }
 
     /// The database for a core: the connection of the test's own stays with the primary.

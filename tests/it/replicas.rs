@@ -21,6 +21,20 @@ pub async fn loads(cluster: &Cluster) -> usize {
     cluster.log().lines().filter(|line| line.contains(LOAD)).count()
 }
 
+/// A primary with so many tenants that may use finance, its replica, and the primary's database.
+pub async fn mk_pair(tenants: u32) -> ([Cluster; 2], Database) {
+    let primary = Cluster::start(&[]);
+    let name = primary.empty_database().await;
+    process::migrate(&primary.url(&name));
+    let database = Database::on(&primary, name).await;
+    for tenant in 0..tenants {
+        database.mk_subscribed(tenant, "finance", Row::default()).await;
+    }
+    let replica = Cluster::standby_of(&primary, &[]);
+    replica.catch_up(&primary).await;
+    ([primary, replica], database)
+}
+
 /// A primary with so many tenants, its replica, and a server that knows both.
 struct Pair {
     primary: Cluster,
@@ -30,15 +44,7 @@ struct Pair {
 
 impl Pair {
     async fn with(tenants: u32) -> Self {
-        let primary = Cluster::start(&[]);
-        let name = primary.empty_database().await;
-        process::migrate(&primary.url(&name));
-        let database = Database::on(&primary, name).await;
-        for tenant in 0..tenants {
-            database.mk_subscribed(tenant, "finance", Row::default()).await;
-        }
-        let replica = Cluster::standby_of(&primary, &[]);
-        replica.catch_up(&primary).await;
+        let ([primary, replica], database) = mk_pair(tenants).await;
         let url = replica.url(&database.name);
         let flags =
             ["--replica-database-url", &url, "--revalidate-max-rate", "0", "--changes", "listen"];

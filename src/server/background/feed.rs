@@ -25,6 +25,7 @@ pub(crate) use self::{
 };
 use super::condition::Cause;
 use crate::{
+    clock::Uptime,
     config::ChangesMode,
     observability::log_limiter::{LogLimiter, log_limited},
     server::jittered,
@@ -55,6 +56,11 @@ pub(crate) struct Feed {
     poll_interval: Duration,
     position: Option<Position>,
     report: Arc<Mutex<FeedReport>>,
+}
+
+/// Until when an answer is relied on, where the next question follows after this pause.
+fn relied_on_until(asked: Asked, pause: Duration) -> Uptime {
+    asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK)
 }
 
 impl Feed {
@@ -205,7 +211,7 @@ impl Feed {
             self.core.store.note_read(Some(&poll.position));
             self.position = Some(poll.position);
             let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
-            self.core.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
+            self.core.api.cache.trust(now, relied_on_until(asked, pause));
             mode
         } else {
             // What happens now leaves no trace: once the triggers are back, anything may have

@@ -64,8 +64,12 @@ impl Database {
 
     /// The same database of the shared PostgreSQL, for a server that reaches it by a network.
     pub async fn behind(&self, network: &Proxy) -> Self {
-        let (port, name) = (network.port(), &self.name);
-        self.by_way_of(format!("postgres://postgres@127.0.0.1:{port}/{name}")).await
+        self.by_way_of(self.url_behind(network)).await
+    }
+
+    /// Where PostgreSQL is reached by a network.
+    pub fn url_behind(&self, network: &Proxy) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), self.name)
     }
 
     pub fn is_sqlite(&self) -> bool {

@@ -53,7 +53,7 @@ async fn another_replica_behind_the_address_says_nothing_unmarked_that_the_first
     lagging.catch_up(&region.primary).await;
     lagging.pause_replay().await;
     let address = Proxy::to(region.replica.port()).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/{}", address.port(), region.database.name);
+    let url = region.database.url_behind(&address);
     let primary = region.primary_url();
     // The log is not looked at again for a while.
     let flags = ["--primary-database-url", &primary, "--poll-interval", "3s"];

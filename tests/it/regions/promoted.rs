@@ -28,11 +28,14 @@ impl File {
     }
 }
 
-/// A core whose two addresses are in files.
-async fn core(region: &Region, replica: &File, primary: &File) -> Server {
-    let [replica, primary] = [replica, primary].map(|file| file.path().display().to_string());
+/// A core whose two addresses are in files, and the files: of the replica, and of the primary.
+async fn core(region: &Region) -> (Server, [File; 2]) {
+    let replica = region.replica.url(&region.database.name);
+    let files = [replica, region.primary_url()].map(|url| File::with(&url));
+    let [replica, primary] = files.each_ref().map(|file| file.path().display().to_string());
     let ours = ["--database-url-file", &replica, "--primary-database-url-file", &primary];
-    Server::start_with(region.of_core().await, &[&ours[..], &POLLS].concat()).await
+    let flags = [&ours[..], &POLLS].concat();
+    (Server::start_with(region.of_core().await, &flags).await, files)
 }
 
 const ALIEN: &str = "--database-url leads to another database than a replica of the primary's";
@@ -41,9 +44,7 @@ const ALIEN: &str = "--database-url leads to another database than a replica of 
 async fn a_promoted_replica_vouches_for_nothing_until_it_is_the_primary_that_is_named() {
     let region = Region::with(3).await;
     let name = region.database.name.clone();
-    let [replica, primary] =
-        [region.replica.url(&name), region.primary_url()].map(|url| File::with(&url));
-    let mut core = core(&region, &replica, &primary).await;
+    let (mut core, [_replica, primary]) = core(&region).await;
     assert!(core.check(0, "finance").await.allowed);
 
     region.replica.promote().await;
@@ -63,9 +64,7 @@ async fn a_promoted_replica_vouches_for_nothing_until_it_is_the_primary_that_is_
 async fn after_a_failover_a_replica_vouches_again_once_it_follows_the_primary_that_is_named() {
     let mut region = Region::with(3).await;
     let name = region.database.name.clone();
-    let [replica, primary] =
-        [region.replica.url(&name), region.primary_url()].map(|url| File::with(&url));
-    let mut core = core(&region, &replica, &primary).await;
+    let (mut core, [_replica, primary]) = core(&region).await;
     assert!(core.check(0, "finance").await.allowed);
     let after = Cluster::standby_of(&region.primary, &[]);
     after.catch_up(&region.primary).await;
@@ -98,9 +97,7 @@ async fn a_primary_of_another_cluster_vouches_for_no_replica() {
 async fn a_core_moves_to_another_replica_when_its_file_says_so() {
     let region = Region::with(3).await;
     let name = region.database.name.clone();
-    let [replica, primary] =
-        [region.replica.url(&name), region.primary_url()].map(|url| File::with(&url));
-    let mut core = core(&region, &replica, &primary).await;
+    let (mut core, [replica, _primary]) = core(&region).await;
     assert!(core.check(0, "finance").await.allowed);
     let other = Cluster::standby_of(&region.primary, &[]);
     other.catch_up(&region.primary).await;

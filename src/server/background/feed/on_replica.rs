@@ -4,14 +4,15 @@
 //! looks as if nothing changed. So the primary is asked, beside that, how far its log has come, and once
 //! the replica has replayed that much, what is held is proven as of when the primary was asked.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Asked, Feed, FeedMode, HEARTBEAT, PATIENCE, SLACK,
+    Asked, Feed, FeedMode, HEARTBEAT,
     marks::{Behind, Marks},
+    relied_on_until,
 };
 use crate::{
     clock::Uptime,
@@ -54,7 +55,7 @@ impl Feed {
         }
     }
 
-    fn lose_replica(&self, error: &StoreError, proven: &mut Proven) -> std::time::Duration {
+    fn lose_replica(&self, error: &StoreError, proven: &mut Proven) -> Duration {
         *proven = Proven::default();
         self.report.lock().behind = None;
         self.lose(error, "the replica's log of changes cannot be read");
@@ -100,7 +101,7 @@ impl Feed {
     /// The replica shows what the primary had committed when it was asked.
     fn prove(&self, mark: Asked, proven: &mut Proven) {
         self.core.store.note_replica_known_at(mark.time());
-        let until = mark.at.after(self.poll_interval.mul_f64(1.1) + PATIENCE + SLACK);
+        let until = relied_on_until(mark, self.poll_interval);
         if until <= Uptime::now() {
             self.core.api.cache.suspect_since(Some(mark.time()));
             return self.doubt(Behind::Lags, proven);
