@@ -212,6 +212,16 @@ impl<L: LoadTenant> Cache<L> {
         self.0.facts.len()
     }
 
+    /// How many tenants had to make room for others.
+    pub fn evictions(&self) -> u64 {
+        self.0.facts.evictions()
+    }
+
+    /// Is this tenant held, outdated or not?
+    pub fn holds(&self, id: TenantId) -> bool {
+        self.0.facts.holds(id)
+    }
+
     /// Is nothing held?
     pub fn is_empty(&self) -> bool {
         self.len() == 0

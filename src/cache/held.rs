@@ -43,6 +43,7 @@ pub(super) struct HeldFacts {
     ring: Mutex<Ring>,
     /// How often something has become different.
     changes: AtomicU64,
+    evictions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -90,6 +91,7 @@ impl HeldFacts {
             hasher: RandomState::new(),
             ring: Mutex::new(Ring::new(capacity)),
             changes: 0.into(),
+            evictions: 0.into(),
         }
     }
 
@@ -228,6 +230,11 @@ impl HeldFacts {
         self.ring.lock().next(places)
     }
 
+    /// How many tenants had to make room for others.
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
     /// How often something that is held has become different.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
@@ -254,6 +261,7 @@ impl HeldFacts {
             self.by_id.get(id).is_some_and(|held| held.asked_for.swap(false, Ordering::Relaxed))
         };
         let (place, evicted) = ring.take_place(id, spare);
+        self.evictions.fetch_add(u64::from(evicted.is_some()), Ordering::Relaxed);
         if let Some((_, held)) = evicted.and_then(|evicted| self.by_id.remove(&evicted)) {
             self.forget_subdomain(&held.facts);
         }

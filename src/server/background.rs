@@ -6,6 +6,7 @@ pub(crate) mod change_log;
 pub(crate) mod condition;
 pub(crate) mod feed;
 pub(crate) mod follow;
+pub(crate) mod holding;
 pub(crate) mod jwks;
 pub(crate) mod key_files;
 mod nightly;

@@ -36,7 +36,9 @@ pub trait LoadTenant: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError>> + Send;
 
     /// Reads the keys of all tenants, by id and by subdomain, and the ids of those that were deleted
-    /// and have a revision.
+    /// and have a revision. Many take several statements: whoever was there before the first and until
+    /// after the last is among them. Of others, and of subdomains that are given to another tenant
+    /// meanwhile, whoever has followed changes since before is told.
     fn load_keys(&self) -> impl Future<Output = Result<Read<Vec<TenantKey>>, StoreError>> + Send;
 
     /// How many loads of tenants may run at the same time at present. Those that wait for their turn
@@ -80,10 +82,11 @@ impl LoadTenant for Store {
     async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
         if let Some(own) = &self.own_replica {
             let known = own.known()?;
-            return Ok(tenant::keys(&known, self.log).await?.known_at(known.known_at));
+            let read = tenant::keys(&known, self.log, &self.context).await?;
+            return Ok(read.known_at(known.known_at));
         }
         // Rarely read, so that nothing is gained by preparing it.
-        tenant::keys(&self.primary.unprepared(), self.log).await
+        tenant::keys(&self.primary.unprepared(), self.log, &self.context).await
     }
 
     fn loads_at_once(&self) -> usize {

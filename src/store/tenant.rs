@@ -2,10 +2,10 @@
 //! statement.
 
 mod evidence;
+mod keys;
 pub(super) mod own;
 
 use chrono::{DateTime, Utc};
-use rustc_hash::FxHashSet;
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect,
     QueryTrait, RelationTrait, Select, Statement, Value,
@@ -19,19 +19,15 @@ pub use self::evidence::{
     Evidence, FlagEvidence, OverrideEvidence, OwnEvidence, Reading, SubscriptionEvidence,
     TenantEvidence,
 };
-pub(super) use self::own::Detail;
+pub(super) use self::{keys::keys, own::Detail};
 use super::{
     StoreError, TenantKey,
-    ask::Ask,
     dialect::Dialect,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant,
-    loaded::Read,
     row::{ReadContext, Row},
 };
-use crate::domain::{
-    Facts, Label, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus,
-};
+use crate::domain::{Facts, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus};
 
 /// The statements that read one tenant, built once.
 #[derive(Debug)]
@@ -104,44 +100,6 @@ fn one_more_row(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
 
 /// Stands in the place of a revision in rows that have none: only the tenant's own first row has it.
 pub(super) const NO_REVISION: i64 = -1;
-
-/// The ids that the log of changes knows, those of deleted tenants among them.
-const COUNTED: &str = "SELECT tenant_id FROM entitlement_changes WHERE topic = 'tenant' \
-     UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant'";
-
-/// The keys of all tenants, and the ids of those that were deleted: these have a revision, which
-/// only a look-up tells.
-pub(super) async fn keys(
-    database: &impl Ask,
-    log: ChangeLog,
-) -> Result<Read<Vec<TenantKey>>, StoreError> {
-    let dialect = database.dialect();
-    let select = tenants::Entity::find()
-        .select_only()
-        .columns([tenants::Column::Id, tenants::Column::Subdomain]);
-    let mut statements = vec![standby_statement(dialect), select.build(dialect.backend())];
-    if log == ChangeLog::Wanted {
-        statements.push(dialect.statement(COUNTED, []));
-    }
-    let all = database.query_each(statements).await?;
-    let (mut keys, mut ids) = (Vec::new(), FxHashSet::default());
-    for row in all.get(1).into_iter().flatten() {
-        let (id, subdomain): (Uuid, Option<String>) =
-            (row.try_get("", "id")?, row.try_get("", "subdomain")?);
-        ids.insert(id);
-        keys.push(TenantKey::Id(TenantId::from(id)));
-        keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
-    }
-    for row in all.get(2).into_iter().flatten() {
-        let id: Uuid = row.try_get("", "tenant_id")?;
-        // Most that have changed are there.
-        if ids.insert(id) {
-            keys.push(TenantKey::Id(id.into()));
-        }
-    }
-    let is_from_standby = all.first().is_some_and(|rows| are_from_standby(rows));
-    Ok(Read::answered(keys, is_from_standby))
-}
 
 /// What finds out whether statements of the same message go to a standby.
 pub(super) fn standby_statement(dialect: Dialect) -> Statement {

@@ -21,7 +21,7 @@ fn by_subdomain(label: &str) -> TenantKey {
     TenantKey::Subdomain(Label::parse(label).unwrap())
 }
 
-async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
+pub async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
     let second = Duration::from_secs(5);
     let durations =
         Durations { acquire: second, connect: second, start: second, statement: Some(second) };

@@ -112,6 +112,7 @@ impl<'a> Follow<'a> {
 
     /// Feeds the cache, and never returns.
     pub(crate) async fn run(&self) -> Infallible {
+        self.unlist();
         tokio::select! {
             never = self.follow() => never,
             never = self.hold_all(), if self.hold == Hold::All => never,

@@ -94,6 +94,12 @@ impl Readiness {
         }
     }
 
+    /// How much is held of all that there is, as a sentence; `None`: it need not be all.
+    pub(crate) fn holding(&self) -> Option<String> {
+        let holding = self.report.lock().holding;
+        holding.sentence(&self.api.cache)
+    }
+
     /// Before the database has answered there is only what was restored, if anything was.
     fn condition_of_start(&self, trouble: &Trouble) -> Condition {
         let Api { cache, clock, .. } = &self.api;

@@ -238,7 +238,11 @@ impl Pages {
         let is_unready = matches!(condition, Condition::Unready(_));
         let status = if is_unready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let cause = condition.trouble().map(|trouble| format!("\ncause: {}", trouble.cause.word()));
-        text(status, &(condition.to_string() + &cause.unwrap_or_default()))
+        let holding = self.readiness.holding().map(|sentence| format!("\nhold: {sentence}"));
+        text(
+            status,
+            &[Some(condition.to_string()), cause, holding].map(Option::unwrap_or_default).concat(),
+        )
     }
 }
 

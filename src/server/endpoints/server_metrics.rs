@@ -21,7 +21,10 @@ use crate::{
         telemetry::{SpanLoss, spans_lost},
     },
     server::{
-        background::{condition::Cause, feed::FeedReport, readiness::Readiness, state::State},
+        background::{
+            condition::Cause, feed::FeedReport, holding::Holding, readiness::Readiness,
+            state::State,
+        },
         net::{tally::ConnectionTally, tls::TlsOffer},
     },
     service::{Api, Database, grpc::front::InFlight},
@@ -158,6 +161,7 @@ impl ServerMetrics {
 
     fn of_cache(&self) -> Vec<Sample> {
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
+        let holding = self.report.lock().holding;
         vec![
             counter(
                 "cache_hits",
@@ -197,6 +201,16 @@ impl ServerMetrics {
             gauge("cache_waiting_loads", "Loads that wait for their turn", cache.waiting_loads()),
             gauge("cache_entries", "Tenants held", cache.len()),
             gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
+            Sample {
+                name: "hold_state",
+                help: "1 for how much --hold all has come to: all or some tenants are held, or it is not known which there are (unlisted); used: it is not set",
+                value: one_of("state", &Holding::WORDS, holding.word(cache)),
+            },
+            gauge(
+                "hold_missing_tenants",
+                "Tenants that are not held though --hold all is set, at least; 0 while it is not known which there are",
+                holding.missing(cache).unwrap_or(0),
+            ),
         ]
     }
 

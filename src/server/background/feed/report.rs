@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::Behind;
 use crate::{
     clock::Uptime,
-    server::background::{change_log::ChangeLogReport, condition::Cause},
+    server::background::{change_log::ChangeLogReport, condition::Cause, holding::Holding},
 };
 
 /// How changes are heard of at the moment.
@@ -46,6 +46,8 @@ pub(crate) struct FeedReport {
     pub(crate) lost: Option<Cause>,
     /// Why the replica that checks are answered from is not known to be current, if it is not.
     pub(crate) behind: Option<Behind>,
+    /// How much is held of all that there is.
+    pub(crate) holding: Holding,
     /// What is known of the log.
     pub(crate) change_log: ChangeLogReport,
 }

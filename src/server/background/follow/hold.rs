@@ -9,7 +9,7 @@ use super::Follow;
 use crate::{
     config::Hold,
     domain::TenantId,
-    server::jittered,
+    server::{background::holding::Holding, jittered},
     store::{LoadTenant, StoreError, TenantKey},
 };
 
@@ -35,6 +35,15 @@ impl Default for Wanted {
     }
 }
 
+/// What there was no room for when all tenants were looked through.
+#[derive(Clone, Copy)]
+struct Room {
+    /// So many were not asked for.
+    beyond: usize,
+    /// So many had made room for others before.
+    evictions: u64,
+}
+
 impl Follow<'_> {
     /// This is to be read, where every tenant is held.
     pub(super) fn want(&self, more: Wanted) {
@@ -51,6 +60,13 @@ impl Follow<'_> {
         self.wants.notify_one();
     }
 
+    /// It is not known any more which tenants there are.
+    pub(super) fn unlist(&self) {
+        if self.hold == Hold::All {
+            self.report.lock().holding = Holding::Unlisted;
+        }
+    }
+
     /// Reads what is wanted, and never returns.
     pub(super) async fn hold_all(&self) -> Infallible {
         let [shortest, longest] = PAUSES;
@@ -58,33 +74,58 @@ impl Follow<'_> {
         loop {
             self.wants.notified().await;
             let wanted = std::mem::take(&mut *self.wanted.lock());
-            let is_all = matches!(wanted, Wanted::All);
-            let ids = match wanted {
-                Wanted::Some(ids) => ids.into_iter().collect(),
-                Wanted::All => match self.every_tenant().await {
-                    Ok(ids) => ids,
-                    Err(error) => {
-                        tracing::info!(%error, "the tenants cannot be listed yet: {error}");
-                        self.want(Wanted::All);
-                        Vec::new()
-                    }
-                },
-            };
-            let read = ids.len();
-            let failed = self.read(ids).await;
-            if is_all && read > 0 {
-                tracing::info!(read, failed = failed.len(), "{read} tenants were looked through");
-            }
-            // One that cannot be read is no reason to read the others again.
-            let has_failed = !failed.is_empty() || (is_all && read == 0);
-            self.want(Wanted::Some(failed));
+            let could_be_read = self.look_through(wanted).await;
             sleep(jittered(pause)).await;
-            pause = if has_failed { (pause * 2).min(longest) } else { shortest };
+            pause = if could_be_read { shortest } else { (pause * 2).min(longest) };
         }
     }
 
-    /// The tenants that there are, as far as there is room for them.
-    async fn every_tenant(&self) -> Result<Vec<TenantId>, StoreError> {
+    /// Reads what is wanted. What cannot be read is wanted still: then it gives `false`.
+    async fn look_through(&self, wanted: Wanted) -> bool {
+        let evictions = self.api.cache.evictions();
+        let (ids, room) = match wanted {
+            Wanted::Some(ids) => (ids.into_iter().collect(), None),
+            Wanted::All => match self.every_tenant().await {
+                Ok((ids, beyond)) => (ids, Some(Room { beyond, evictions })),
+                Err(error) => {
+                    tracing::info!(%error, "the tenants cannot be listed yet: {error}");
+                    self.want(Wanted::All);
+                    return false;
+                }
+            },
+        };
+        let failed = self.read(ids).await;
+        self.note_held(&failed, room);
+        let could_be_read = failed.is_empty();
+        // One that cannot be read is no reason to read the others again.
+        self.want(Wanted::Some(failed));
+        could_be_read
+    }
+
+    /// Notes, and logs, how much is held now that tenants were looked through; `room`: all were.
+    fn note_held(&self, failed: &HashSet<TenantId>, room: Option<Room>) {
+        if matches!(*self.wanted.lock(), Wanted::All) {
+            // There may be others by now.
+            return;
+        }
+        let cache = &self.api.cache;
+        let mut report = self.report.lock();
+        let Room { beyond, evictions } = match (room, report.holding) {
+            (Some(room), _) => room,
+            (None, Holding::Listed { beyond, evictions, .. }) => Room { beyond, evictions },
+            (None, Holding::Used | Holding::Unlisted) => return,
+        };
+        let unread = failed.iter().filter(|id| !cache.holds(**id)).count();
+        let holding = Holding::Listed { unread, beyond, evictions };
+        let is_news = std::mem::replace(&mut report.holding, holding) != holding;
+        drop(report);
+        if let Some(sentence) = holding.sentence(cache).filter(|_| room.is_some() || is_news) {
+            tracing::info!(held = cache.len(), missing = holding.missing(cache), "{sentence}");
+        }
+    }
+
+    /// The tenants that there are, as far as there is room for them, and for how many there is none.
+    async fn every_tenant(&self) -> Result<(Vec<TenantId>, usize), StoreError> {
         let keys = timeout(LIST_PATIENCE, self.upstream.load_keys()).await;
         let keys = keys.unwrap_or(Err(StoreError::TimedOut))?.value;
         let ids = keys.into_iter().filter_map(|key| match key {
@@ -101,7 +142,7 @@ impl Follow<'_> {
             );
             ids.truncate(capacity);
         }
-        Ok(ids)
+        Ok((ids, tenants.saturating_sub(capacity)))
     }
 
     /// Reads tenants, and gives those that could not be read.

@@ -29,6 +29,7 @@ impl Follow<'_> {
         let now = self.api.clock.now();
         if reset {
             self.api.cache.reset(now);
+            self.unlist();
         }
         for id in awaited {
             // What has become of it was perhaps sent on the stream before, after that had ended here.
@@ -91,6 +92,7 @@ impl Follow<'_> {
             self.reach(position);
         }
         if changes.reset {
+            self.unlist();
             self.want(Wanted::All);
         }
         Ok(())
