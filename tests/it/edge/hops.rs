@@ -10,17 +10,22 @@ use std::time::{Duration, Instant};
 use entitlementd::proto::v1::DecisionReason::{Enabled, TenantSuspended};
 
 use self::chain::{CORE, Chain, FAR, MIDDLE};
-use crate::harness::{Row, postgres::Cluster, until_so};
+use crate::harness::{Row, id, postgres::Cluster, until_so};
 
 /// Longer than anything is good for at the end of the chain.
 const FROZEN: Duration = Duration::from_secs(11);
 /// What comes down takes so much longer, at each hop.
 const SLOW: Duration = Duration::from_millis(150);
+/// Answers while a database is gone, at each hop.
+const ANSWERS: usize = 300;
+/// A tenant that a person changes.
+const BY_HAND: u32 = 2;
 /// Tenants that change all at once, and what each hop carries of that in a second.
 const MANY: u32 = 100;
 const NARROW: u32 = 48 * 1024;
-/// What has been lost at each hop when it is enough: bytes that came late, and connections.
-const LOSSES: [usize; 2] = [3, 2];
+/// How often bytes come late at each hop, and how often a connection is lost.
+const LATE: usize = 4;
+const LOST: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_that_is_stopped_is_marked_below_in_time_and_followed_again() {
@@ -84,6 +89,31 @@ async fn a_database_that_is_stopped_is_marked_at_every_hop_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed_is_marked_at_every_hop_and_heard_again_once_it_has_recovered() {
+    let mut cluster = Cluster::start(&[]);
+    let mut chain = Chain::below(&cluster).await;
+    chain.database.mk_subscribed(BY_HAND, "finance", Row::default()).await;
+    chain.is_known_everywhere(BY_HAND, Enabled).await;
+    let broke = Instant::now();
+    cluster.kill_hard();
+    chain.is_marked_in_time_from(CORE, broke).await;
+    let before = [CORE, MIDDLE, FAR].map(|hops| chain.marked(hops).1);
+    until_so("everybody goes on answering", async || {
+        let more = |(hops, before)| chain.marked(hops).1 > before + ANSWERS;
+        [CORE, MIDDLE, FAR].into_iter().zip(before).all(more)
+    })
+    .await;
+    cluster.restart();
+    chain.was_wrong_since(broke);
+    assert!(cluster.log().contains("automatic recovery in progress"));
+    let change = format!("UPDATE tenants SET status = 'suspended' WHERE id = '{}'", id(BY_HAND));
+    cluster.run("psql", &["-qc", &change, &chain.database.name]);
+    chain.is_known_everywhere(BY_HAND, TenantSuspended).await;
+    chain.changes().await;
+    chain.was_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_everything_is_marked_below_it_in_time_at_each_hop() {
     let mut chain = Chain::new().await;
     for hops in [CORE, MIDDLE, FAR] {
@@ -140,17 +170,11 @@ async fn networks_that_lose_bytes_and_connections_at_every_hop_are_got_over() {
     println!("HOPS_SEED={seed}");
     let broke = Instant::now();
     for (link, whose) in chain.links.iter().zip(0..) {
-        link.trouble().lose(fastrand::Rng::with_seed(seed.wrapping_add(whose)));
+        let dice = fastrand::Rng::with_seed(seed.wrapping_add(whose));
+        link.trouble().lose(dice, LATE, LOST);
     }
-    until_so("enough is lost", async || {
-        let enough = |losses: [usize; 2]| losses[0] >= LOSSES[0] && losses[1] >= LOSSES[1];
-        chain.links.iter().all(|link| enough(link.trouble().losses()))
-    })
-    .await;
-    for link in &chain.links {
-        println!("{:?} were lost", link.trouble().losses());
-        link.trouble().end();
-    }
+    until_so("all of it is lost", async || chain.links.iter().all(|link| link.trouble().is_over()))
+        .await;
     chain.was_wrong_since(broke);
     chain.was_right().await;
 }

@@ -7,7 +7,7 @@ use entitlementd::{
 
 use super::core;
 use crate::{
-    harness::{NOW, Server, id, proxy::Proxy},
+    harness::{NOW, Server, id, proxy::Proxy, until_so},
     metrics::SHOWN,
 };
 
@@ -29,9 +29,11 @@ async fn a_change_that_was_missed_is_sent_when_the_same_core_is_followed_again()
     let (resets, loads) = (edge.resets().await, edge.metrics().await.of("cache_loads_total"));
     network.strand();
     core.database.set_status(1, "suspended").await;
+    // Who has changed is not asked for before that is over: in between it would be loaded.
+    until_so("it is marked", async || edge.reason_and_mark(2).await == (Enabled, true)).await;
     network.let_through();
-    edge.until_reason(1, Enabled, TenantSuspended).await;
-    edge.is_granted_unmarked(2).await;
+    until_so("it is not marked", async || edge.reason_and_mark(2).await == (Enabled, false)).await;
+    assert_eq!(edge.reason_and_mark(1).await, (TenantSuspended, false));
     assert_eq!(edge.resets().await, resets);
     assert_eq!(edge.metrics().await.of("cache_loads_total"), loads, "what has changed was sent");
 }

@@ -19,8 +19,6 @@ pub struct Trouble(Mutex<State>);
 struct State {
     width: Option<Width>,
     lossy: Option<Lossy>,
-    /// How often bytes came late, and how often a connection was given up.
-    losses: [usize; 2],
 }
 
 struct Width {
@@ -31,7 +29,9 @@ struct Width {
 
 struct Lossy {
     dice: fastrand::Rng,
-    /// Bytes until the next loss.
+    /// What is still to be lost, the next one last.
+    losses: Vec<Fate>,
+    /// Bytes until then.
     left: usize,
 }
 
@@ -49,10 +49,16 @@ impl Trouble {
         self.0.lock().unwrap().width = Some(width);
     }
 
-    /// Again and again, where these dice say so, bytes come late, and all behind them; or the
-    /// connection is given up.
-    pub fn lose(&self, dice: fastrand::Rng) {
-        self.0.lock().unwrap().lossy = Some(Lossy { dice, left: 0 });
+    /// So many times bytes come late, and all behind them, and so many times the connection is
+    /// given up: in the order that these dice say.
+    pub fn lose(&self, mut dice: fastrand::Rng, late: usize, given_up: usize) {
+        let stall = |dice: &mut fastrand::Rng| {
+            Fate::Stalls(Duration::from_millis(dice.u64(..LONGEST_STALL)))
+        };
+        let mut losses: Vec<_> = (0..late).map(|_| stall(&mut dice)).collect();
+        losses.extend((0..given_up).map(|_| Fate::Breaks));
+        dice.shuffle(&mut losses);
+        self.0.lock().unwrap().lossy = Some(Lossy { dice, losses, left: 0 });
     }
 
     /// Nothing is wrong any more.
@@ -61,9 +67,9 @@ impl Trouble {
         (state.width, state.lossy) = (None, None);
     }
 
-    /// How often bytes came late, and how often a connection was given up.
-    pub fn losses(&self) -> [usize; 2] {
-        self.0.lock().unwrap().losses
+    /// Whether all has been lost that was to be.
+    pub fn is_over(&self) -> bool {
+        self.0.lock().unwrap().lossy.as_ref().is_none_or(|lossy| lossy.losses.is_empty())
     }
 
     /// Bytes in as many pieces as they are sent in.
@@ -92,18 +98,12 @@ impl State {
             *free_at = (*free_at).max(Instant::now()) + takes;
             return Some(Fate::Arrives(*free_at));
         }
-        let Lossy { dice, left } = self.lossy.as_mut()?;
+        let Lossy { dice, losses, left } = self.lossy.as_mut()?;
         if length < *left {
             *left -= length;
             return None;
         }
         *left = dice.usize(..BETWEEN_LOSSES);
-        let breaks = dice.bool();
-        self.losses[usize::from(breaks)] += 1;
-        Some(if breaks {
-            Fate::Breaks
-        } else {
-            Fate::Stalls(Duration::from_millis(dice.u64(..LONGEST_STALL)))
-        })
+        losses.pop()
     }
 }

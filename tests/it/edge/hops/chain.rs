@@ -15,7 +15,7 @@ use super::asking::{
 use crate::{
     change_log::revision,
     harness::{
-        Database, Row, faults, history::History, postgres, postgres::Cluster, process,
+        Database, Row, faults, history::History, id, postgres, postgres::Cluster, process,
         process::Process, proxy::Proxy, until_so,
     },
 };
@@ -242,7 +242,14 @@ async fn keep_writing(database: Database, truth: Truth) {
             _ => ("active", Enabled),
         };
         truth.lock().unwrap()[place].begin(State { reason, revision: revision + 1 });
-        database.set_status(CHANGING, status).await;
+        let tenant = database.uuid(&id(CHANGING));
+        let change = format!("UPDATE tenants SET status = '{status}' WHERE id = {tenant}");
+        // Of one that has no answer nobody knows whether it was made. Made again it changes nothing if it
+        // was.
+        while let Err(error) = database.try_execute(&change).await {
+            println!("the database did not say that it has made a change: {error}");
+            tokio::time::sleep(PAUSE).await;
+        }
         truth.lock().unwrap()[place].end();
         tokio::time::sleep(PAUSE).await;
     }
