@@ -1,4 +1,4 @@
-//! A rolling upgrade, in either order: servers of the version before this one and of this one, in
+//! A rolling upgrade, in either order: servers of a version before this one and of this one, in
 //! front of either's schema.
 
 mod clients;
@@ -9,7 +9,10 @@ mod previous;
 
 use entitlementd_migration::{Migrator, MigratorTrait};
 
-use self::fleet::Fleet;
+use self::{
+    fleet::Fleet,
+    previous::{Previous, WITHOUT_EDGES},
+};
 use crate::harness::{
     Database, http,
     process::{self, Process},
@@ -20,10 +23,10 @@ fn flags(database: &Database) -> [&str; 4] {
     ["--listen", "127.0.0.1:0", "--database-url", &database.url]
 }
 
-/// A database as the previous version made it.
-async fn old_database() -> Database {
+/// A database as a previous version made it.
+async fn old_database(version: Previous) -> Database {
     let database = Database::empty_postgres().await;
-    previous::migrate(&database.url);
+    version.migrate(&database.url);
     database
 }
 
@@ -39,17 +42,17 @@ async fn migrate_beside(fleet: &mut Fleet) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_schema_goes_first_and_the_servers_follow_one_by_one() {
-    let mut fleet = Fleet::new(old_database().await).await;
+    let mut fleet = Fleet::new(old_database(WITHOUT_EDGES).await).await;
     let database = fleet.database.again().await;
     for name in ["old, 1", "old, 2"] {
-        fleet.join(name, previous::serve(&flags(&database))).await;
+        fleet.join(name, WITHOUT_EDGES.serve(&flags(&database))).await;
     }
     fleet.flip_times(2).await;
     migrate_beside(&mut fleet).await;
     fleet.flip_times(2).await;
 
     // Instances of the old version may still be restarted, or added.
-    fleet.join("old, 3", previous::serve(&flags(&database))).await;
+    fleet.join("old, 3", WITHOUT_EDGES.serve(&flags(&database))).await;
     fleet.flip_times(2).await;
     for (new, old) in [("new, 1", "old, 1"), ("new, 2", "old, 2"), ("new, 3", "old, 3")] {
         fleet.join(new, Process::serve(&flags(&database))).await;
@@ -59,7 +62,7 @@ async fn the_schema_goes_first_and_the_servers_follow_one_by_one() {
     }
     fleet.flip_times(4).await;
     // And back again: there are no migrations downwards.
-    fleet.join("old, 4", previous::serve(&flags(&database))).await;
+    fleet.join("old, 4", WITHOUT_EDGES.serve(&flags(&database))).await;
     for new in ["new, 1", "new, 2", "new, 3"] {
         fleet.flip().await;
         fleet.leave(new);
@@ -69,9 +72,9 @@ async fn the_schema_goes_first_and_the_servers_follow_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_server_in_front_of_the_old_schema_says_what_to_run_and_is_ready_once_that_is_done() {
-    let mut fleet = Fleet::new(old_database().await).await;
+    let mut fleet = Fleet::new(old_database(WITHOUT_EDGES).await).await;
     let database = fleet.database.again().await;
-    fleet.join("old", previous::serve(&flags(&database))).await;
+    fleet.join("old", WITHOUT_EDGES.serve(&flags(&database))).await;
     fleet.flip().await;
 
     let shown = ["--metrics-listen", "127.0.0.1:0"];
@@ -98,9 +101,9 @@ async fn a_new_server_in_front_of_the_old_schema_says_what_to_run_and_is_ready_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_server_that_migrates_at_its_start_disturbs_no_old_one() {
-    let mut fleet = Fleet::new(old_database().await).await;
+    let mut fleet = Fleet::new(old_database(WITHOUT_EDGES).await).await;
     let database = fleet.database.again().await;
-    fleet.join("old", previous::serve(&flags(&database))).await;
+    fleet.join("old", WITHOUT_EDGES.serve(&flags(&database))).await;
     fleet.flip().await;
     let new = Process::serve(&[&flags(&database)[..], &["--migrate"]].concat());
     fleet.join("new", new).await;
@@ -110,9 +113,9 @@ async fn a_new_server_that_migrates_at_its_start_disturbs_no_old_one() {
 /// As it is when a migration gives up in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn between_any_two_steps_old_servers_serve_and_after_the_last_new_ones_do() {
-    let mut fleet = Fleet::new(old_database().await).await;
+    let mut fleet = Fleet::new(old_database(WITHOUT_EDGES).await).await;
     let database = fleet.database.again().await;
-    fleet.join("old", previous::serve(&flags(&database))).await;
+    fleet.join("old", WITHOUT_EDGES.serve(&flags(&database))).await;
     let mut new = Process::serve(&flags(&database));
     new.wait_for("run: entitlementd migrate");
     let pending = Migrator::get_pending_migrations(&database.connection);
@@ -123,7 +126,7 @@ async fn between_any_two_steps_old_servers_serve_and_after_the_last_new_ones_do(
         Migrator::up(&database.connection, Some(1)).await.unwrap();
         fleet.flip_times(2).await;
         // Instances of the old version are restarted at any time.
-        fleet.join("old, restarted", previous::serve(&flags(&database))).await;
+        fleet.join("old, restarted", WITHOUT_EDGES.serve(&flags(&database))).await;
         fleet.flip_times(2).await;
         fleet.leave("old, restarted");
     }
@@ -136,7 +139,7 @@ async fn between_any_two_steps_old_servers_serve_and_after_the_last_new_ones_do(
 /// The triggers of the version before do not watch what plans limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_plans_limit_is_heard_of_once_the_schema_is_migrated() {
-    let database = old_database().await;
+    let database = old_database(WITHOUT_EDGES).await;
     let revision = async || {
         let sql = format!(
             "SELECT {} AS revision",

@@ -102,7 +102,12 @@ impl Process {
 
     /// Starts `edge` with JSON logs.
     pub fn edge(flags: &[&str]) -> Self {
-        Self::start_as("edge", program(), "json", flags)
+        Self::start_edge(program(), flags)
+    }
+
+    /// The same of this program.
+    pub fn start_edge(command: Command, flags: &[&str]) -> Self {
+        Self::start_as("edge", command, "json", flags)
     }
 
     fn start_as(role: &str, mut command: Command, format: &str, flags: &[&str]) -> Self {
@@ -159,6 +164,13 @@ impl Process {
         let line = told.unwrap_or_else(|| self.wait_for(words));
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         line["address"].as_str().unwrap().to_owned()
+    }
+
+    /// A client of it, once it serves.
+    pub async fn client(&mut self) -> EntitlementServiceClient<Channel> {
+        let address = self.address();
+        until_serving(&address).await;
+        connect(&address).await
     }
 
     pub fn signal(&self, name: &str) {

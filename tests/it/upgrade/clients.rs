@@ -11,7 +11,7 @@ use std::{
 use entitlement_client::{Config, Entitlements, OnOutage};
 use serde_json::{Value, json};
 
-use super::{flags, old_database, previous};
+use super::{flags, old_database, previous::WITHOUT_EDGES};
 use crate::{
     client::tenant,
     harness::{
@@ -27,16 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The protos of the two versions.
 fn protos() -> [(&'static str, PathBuf); 2] {
-    [("old", previous::protos()), ("new", Path::new(env!("CARGO_MANIFEST_DIR")).join("proto"))]
+    [("old", WITHOUT_EDGES.protos()), ("new", Path::new(env!("CARGO_MANIFEST_DIR")).join("proto"))]
 }
 
 /// A server of each version in front of a database that this one has migrated, with their addresses.
 async fn both() -> (Database, [(&'static str, Process, String); 2]) {
-    let database = old_database().await;
+    let database = old_database(WITHOUT_EDGES).await;
     database.mk_subscribed(1, "finance", Row::default()).await;
     process::migrate(&database.url);
-    let servers =
-        [("old", previous::serve(&flags(&database))), ("new", Process::serve(&flags(&database)))];
+    let servers = [
+        ("old", WITHOUT_EDGES.serve(&flags(&database))),
+        ("new", Process::serve(&flags(&database))),
+    ];
     let servers = servers.map(|(name, mut server)| {
         let address = server.address();
         (name, server, address)

@@ -15,11 +15,7 @@ use tonic::{Streaming, transport::Channel};
 
 use crate::{
     change_log::revision,
-    harness::{
-        Database, Row, id,
-        process::{Process, connect, until_serving},
-        server::check_request,
-    },
+    harness::{Database, Row, id, process::Process, server::check_request},
 };
 
 /// Longer than any change takes to travel, on a busy machine.
@@ -78,9 +74,7 @@ impl Fleet {
     }
 
     async fn join_as(&mut self, name: &'static str, mut process: Process, may_not_have_read: bool) {
-        let address = process.address();
-        until_serving(&address).await;
-        let client = connect(&address).await;
+        let client = process.client().await;
         let said = Arc::new(Mutex::new(Said::default()));
         let mut asking = JoinSet::new();
         let request = WatchChangesRequest {

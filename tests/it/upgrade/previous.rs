@@ -1,4 +1,4 @@
-//! The version before this one, as `tests/previous` builds it.
+//! The versions before this one, as `tests/previous` builds them.
 
 use std::{
     fs,
@@ -8,38 +8,55 @@ use std::{
 
 use crate::harness::process::{Process, program_at};
 
-/// Where `tests/previous` puts it.
-fn folder() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.join("target/previous");
-    let wanted = fs::read_to_string(root.join("tests/previous-version")).unwrap();
-    let wanted = wanted.lines().find(|line| !line.starts_with('#')).unwrap();
-    let built = fs::read_to_string(folder.join("version")).unwrap_or_default();
-    assert_eq!(
-        built.split(' ').next(),
-        Some(wanted),
-        "the previous version is not in target/previous: tests/previous builds it, or says why it cannot"
-    );
-    folder
-}
+/// A version before this one, by its name in `tests/previous-versions`.
+#[derive(Clone, Copy)]
+pub struct Previous(&'static str);
 
-/// Its program.
-pub fn program() -> Command {
-    program_at(folder().join("entitlementd"))
-}
+/// It has no edges, and the older schema.
+pub const WITHOUT_EDGES: Previous = Previous("without-edges");
+/// It has edges.
+pub const WITH_EDGES: Previous = Previous("with-edges");
 
-/// Runs its `migrate`, which must go well.
-pub fn migrate(url: &str) {
-    let output = program().args(["migrate", "--database-url", url]).output().unwrap();
-    assert!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
-}
+impl Previous {
+    /// Where `tests/previous` puts it.
+    fn folder(self) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = root.join("target/previous").join(self.0);
+        let versions = fs::read_to_string(root.join("tests/previous-versions")).unwrap();
+        let wanted = versions.lines().find_map(|line| line.strip_prefix(self.0)).unwrap().trim();
+        let built = fs::read_to_string(folder.join("version")).unwrap_or_default();
+        assert_eq!(
+            built.split(' ').next(),
+            Some(wanted),
+            "the version {} is not in target/previous: tests/previous builds it, or says why it cannot",
+            self.0
+        );
+        folder
+    }
 
-/// Starts a server of it.
-pub fn serve(flags: &[&str]) -> Process {
-    Process::start(program(), "json", flags)
-}
+    /// Its program.
+    fn program(self) -> Command {
+        program_at(self.folder().join("entitlementd"))
+    }
 
-/// Its protos.
-pub fn protos() -> PathBuf {
-    folder().join("source/proto")
+    /// Runs its `migrate`, which must go well.
+    pub fn migrate(self, url: &str) {
+        let output = self.program().args(["migrate", "--database-url", url]).output().unwrap();
+        assert!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Starts a server of it.
+    pub fn serve(self, flags: &[&str]) -> Process {
+        Process::start(self.program(), "json", flags)
+    }
+
+    /// Starts an edge of it.
+    pub fn edge(self, flags: &[&str]) -> Process {
+        Process::start_edge(self.program(), flags)
+    }
+
+    /// Its protos.
+    pub fn protos(self) -> PathBuf {
+        self.folder().join("source/proto")
+    }
 }
