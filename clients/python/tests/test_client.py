@@ -1,8 +1,9 @@
-"""Both clients against the real either."""
+"""Both clients against the real server."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
@@ -241,3 +242,21 @@ async def test_a_socket_in_the_file_system_is_an_endpoint_too(tmp_path: Path) ->
             assert (await client.check(ONE, "finance")).allowed
     finally:
         server.kill()
+
+
+def test_a_client_that_was_closed_leaves_no_call_to_the_end_of_the_interpreter(either: Server) -> None:
+    either.subscribe(1, "finance")
+
+    def calls() -> int:
+        return sum(type(it).__name__ == "_MultiThreadedRendezvous" for it in gc.get_objects())
+
+    gc.collect()
+    before = calls()
+    gc.disable()
+    try:
+        with SyncEntitlementClient(either.address) as client:
+            until_held(client, tenant_id(1), "finance")
+            assert calls() > before
+        assert calls() == before
+    finally:
+        gc.enable()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from typing import Any
 from uuid import UUID
 
@@ -104,3 +107,33 @@ async def test_what_stands_inside_has_the_last_word(entitlements: InMemoryEntitl
 def test_a_name_that_is_never_set_is_refused_where_it_is_written(entitlements: InMemoryEntitlements, names: Any) -> None:
     with pytest.raises(ValueError, match="state_names"):
         TenantMiddleware(FastAPI(), client=entitlements.client(), state_names=names)
+
+
+class Loaded:
+    """What an application has put beside a request."""
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+async def test_timers_that_are_set_while_a_request_is_answered_keep_nothing_of_it(
+    entitlements: InMemoryEntitlements, enforce: bool
+) -> None:
+    app = tenants(FastAPI(), entitlements, enforce=enforce)
+    timers, loaded = [], []
+
+    @app.get("/")
+    async def endpoint(request: Request) -> None:
+        # As a server does before it waits for the next request on the connection.
+        timers.append(asyncio.get_running_loop().call_later(3600, lambda: None))
+        request.state.loaded = Loaded()
+        loaded.append(weakref.ref(request.state.loaded))
+
+    async with browser(app, **HERS) as client:
+        await client.get("/")
+        gc.disable()
+        try:
+            await client.get("/")
+            assert loaded[-1]() is None
+        finally:
+            gc.enable()
+            for timer in timers:
+                timer.cancel()

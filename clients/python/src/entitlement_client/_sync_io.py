@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -59,6 +58,7 @@ class Transport:
             return calls(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             failure = to_failure(error)
+            _let_go(error)
         except ValueError as error:
             # grpc says so of a channel that was closed meanwhile.
             return Failure("CANCELLED", str(error))
@@ -149,6 +149,7 @@ class Watcher:
         except grpc.RpcError as error:
             self._failure = to_failure(error)
             self._transport.watch_failed(self._failure)
+            _let_go(error)
         except ValueError as error:
             self._failure = Failure("CANCELLED", str(error))
         except Exception as error:  # noqa: BLE001 - whatever a token's function raises: it is tried again
@@ -228,6 +229,14 @@ class Worker:
 def _first(told: Any) -> Any:
     """What a stream has answered. Its end is waited for: a call that is thrown away before is cancelled."""
     answer = next(told, ENDED)
-    with suppress(grpc.RpcError):
+    try:
         next(told, None)
+    except grpc.RpcError as error:
+        _let_go(error)
     return answer
+
+
+def _let_go(error: grpc.RpcError) -> None:
+    """The error of a stream is the stream's call itself, and its traceback leads back to whoever has the call: a circle.
+    It may be left to the end of the interpreter, where the call waits for a thread of grpc that does not run any more."""
+    error.__traceback__ = None

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from ..answers import Resolved
 from ..clock import Clock
-from .held import HeldResolved
+from .held import NEVER, HeldResolved
 
 _HASH = blake2b(key=secrets.token_bytes(32), digest_size=16)
 """With a key that is made with the process: a hash tells nobody which token it was. To be copied."""
@@ -48,7 +48,7 @@ class ResolvedCache:
     def get(self, tenant_id: str, host: str, bearer_token: str) -> Resolved | None:
         """Who it is, if that is held and good. Most requests end here."""
         held = self._answers.get(key_of(tenant_id, host, bearer_token) if bearer_token else (tenant_id, host))
-        if held is None or self._wall() >= held.valid_until:
+        if held is None or (held.valid_until < NEVER and self._wall() >= held.valid_until):
             return None
         mono, stream = self._mono(), held.stream
         if mono < stream.sure_until:

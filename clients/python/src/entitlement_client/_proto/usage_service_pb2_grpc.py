@@ -37,6 +37,10 @@ class UsageServiceStub(object):
     "usage"; where none is, it is answered only on a loopback address or a Unix
     socket. Usage is no part of what is held and watched: no revision, no event of
     WatchChanges.
+
+    A caller that is restricted to modules takes and gives back nothing under a key
+    that was counted for another module: PERMISSION_DENIED. What was counted without
+    a module is open to it.
     """
 
     def __init__(self, channel):
@@ -94,6 +98,10 @@ class UsageServiceServicer(object):
     "usage"; where none is, it is answered only on a loopback address or a Unix
     socket. Usage is no part of what is held and watched: no revision, no event of
     WatchChanges.
+
+    A caller that is restricted to modules takes and gives back nothing under a key
+    that was counted for another module: PERMISSION_DENIED. What was counted without
+    a module is open to it.
     """
 
     def ReserveUsage(self, request, context):
@@ -130,7 +138,9 @@ class UsageServiceServicer(object):
         """Says which things there are of a level: what is counted and is not there is
         released, what is there and is not counted is counted, beyond the limit too.
 
-        Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter;
+        PERMISSION_DENIED for a caller that is restricted to modules, for of a level
+        there are things of any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,6 +261,10 @@ class UsageService(object):
     "usage"; where none is, it is answered only on a loopback address or a Unix
     socket. Usage is no part of what is held and watched: no revision, no event of
     WatchChanges.
+
+    A caller that is restricted to modules takes and gives back nothing under a key
+    that was counted for another module: PERMISSION_DENIED. What was counted without
+    a module is open to it.
     """
 
     @staticmethod

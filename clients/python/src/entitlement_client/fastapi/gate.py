@@ -48,18 +48,23 @@ class Gate:
 
     async def _admit(self) -> None:
         """As a dependency, and wherever it is called. Raises GateRefusedError."""
+        if not self._is_held():
+            await self._find_out()
+
+    async def _find_out(self) -> None:
+        """Where no grant is held. Raises GateRefusedError."""
         problem = await self._problem()
         if problem is not None:
             raise GateRefusedError(problem)
 
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         """As a decorator."""
-        is_async = inspect.iscoroutinefunction(endpoint)
+        is_async, is_held = inspect.iscoroutinefunction(endpoint), self._is_held
 
         @wraps(endpoint)
         async def guarded(*arguments: Any, **named: Any) -> Any:
-            if not self._is_held():
-                await self._admit()
+            if not is_held():
+                await self._find_out()
             if is_async:
                 return await endpoint(*arguments, **named)
             return await run_in_threadpool(endpoint, *arguments, **named)
@@ -93,8 +98,6 @@ class Gate:
         if context.resolved is None:
             # Shadow mode has said so when the middleware did not find the tenant.
             return None if context.would_refuse else context.refuse(NO_TENANT)
-        if self._is_held():
-            return None
         try:
             problem = await self._ask(context.client, context.resolved.tenant.id)
         except Exception:
@@ -121,9 +124,10 @@ class ModuleGate(Gate):
         context = current.get()
         if context is None or context.resolved is None:
             return False
-        tenant, held = context.resolved.tenant.id, context.client.held
+        tenant, client = context.resolved.tenant.id, context.client
+        wall, mono = client._wall(), client._mono()
         for module in self._modules:
-            if held(tenant, module):
+            if client._held(tenant, module, wall, mono):
                 context.is_granted = True
                 return True
         return False

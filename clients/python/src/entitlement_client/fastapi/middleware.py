@@ -18,7 +18,7 @@ from .cors import warn_of_cors_inside
 from .paths import Paths, path_within
 from .problem import NO_TENANT, Problem, of_outage, of_refusal
 from .refusal import POLICY_VIOLATION, GateRefusedError
-from .request import RequestContext, current
+from .request import NO_SCOPE, RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
 _IN_STATE = {"tenant": "", "tenant_id": "id", "schema": "database_schema"}
@@ -67,6 +67,7 @@ class TenantMiddleware:
         # FastAPI tells the scope, but only when it is called, and around it that is too late.
         self._root = str(getattr(app, "root_path", "")) if isinstance(app, Starlette) else ""
         self._client = client
+        self._held_resolved = client.held_resolved
         self._public = Paths(public_paths, public_prefixes)
         self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
@@ -85,21 +86,29 @@ class TenantMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        path = scope["path"]
         root = self._root or scope.get("root_path")
-        path = path_within(scope["path"], root) if root else scope["path"]
+        if root:
+            path = path_within(path, root)
         context = RequestContext(self._client, self._enforce, scope, path)
-        watched = None if self._enforce else _Watched(send, context)
-        sends = watched or send
+        watched = None
+        if not self._enforce:
+            send = watched = _Watched(send, context)
         token = current.set(context)
         try:
-            is_public = path in self._public or scope.get("method") == "OPTIONS"
-            problem = None if is_public or self._is_held(context) else await self._find(context)
+            problem = None
+            if path not in self._public and scope.get("method") != "OPTIONS":
+                resolved = self._held(scope["headers"], path)
+                if resolved is None:
+                    problem = await self._find(context)
+                else:
+                    self._take(context, resolved)
             if problem is None:
-                await self.app(scope, receive, sends)
+                await self.app(scope, receive, send)
             else:
-                await _refuse(problem, scope, receive, sends)
+                await _refuse(problem, scope, receive, send)
         except GateRefusedError as refused:
-            await _refuse(refused.problem, scope, receive, sends)
+            await _refuse(refused.problem, scope, receive, send)
         except HTTPException as raised:
             # By middleware inside: a handler that stands outside of everything makes it the response.
             if watched is not None:
@@ -109,26 +118,24 @@ class TenantMiddleware:
             current.reset(token)
             if watched is not None:
                 context.compare(watched.status)
+            # Timers that were set meanwhile, such as the server's for the next request, keep the variables of this task,
+            # and the context with them: let it not keep all of the request as well.
+            context.scope = NO_SCOPE
 
-    def _is_held(self, context: RequestContext) -> bool:
-        """Is it held who this is? Most requests end here, so it is done without a detour."""
-        headers = context.scope["headers"]
+    def _held(self, headers: list[tuple[bytes, bytes]], path: str) -> Resolved | None:
+        """Who this is, if that is held. Most requests end here, so it is done without a detour."""
         found = dict(headers)
         if len(found) != len(headers):
             # Something comes twice. What that means is read with more care.
-            return False
+            return None
         try:
             tenant_id, host = found.get(b"x-tenant-id", b"").decode("ascii"), found.get(b"host", b"").decode("ascii")
             authorization = found.get(b"authorization")
-            token = self._token(authorization.decode("ascii"), context.path) if authorization else ""
-            resolved = self._client.held_resolved(tenant_id, host, token)
+            token = self._token(authorization.decode("ascii"), path) if authorization else ""
         except UnicodeDecodeError:
             # Whoever asks for it next says what is wrong.
-            return False
-        if resolved is None:
-            return False
-        self._take(context, resolved)
-        return True
+            return None
+        return self._held_resolved(tenant_id, host, token)
 
     def _token(self, authorization: str, path: str) -> str:
         """The header's value, where it is one that matters."""

@@ -16,23 +16,23 @@ class Paths:
         for path in (*paths, *trimmed):
             if not path.startswith("/"):
                 raise ValueError(f"a path begins with /, and a prefix names a segment: {path!r}")
-        self._exact = frozenset(map(_without_slash, paths))
+        self._exact = frozenset(spelling for path in paths for spelling in _with_and_without_slash(path))
         self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
 
     def __contains__(self, path: str) -> bool:
-        if path in self._exact or (path[-1:] in ("", "/") and _without_slash(path) in self._exact):
-            return True
-        if not self._prefixes:
-            return False
+        return path in self._exact or bool(self._prefixes and self._is_below(path))
+
+    def _is_below(self, path: str) -> bool:
         # Somebody behind us may read dots as the way up.
         return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
 
 
-def _without_slash(path: str) -> str:
+def _with_and_without_slash(path: str) -> tuple[str, ...]:
     """Routers redirect from "/health/" to "/health", or the other way, and whoever follows has to be let in twice."""
-    if path[-1:] == "/" and path[-2:] != "//":
-        path = path[:-1]
-    return path or "/"
+    if path.endswith("//"):
+        return (path,)
+    bare = path.removesuffix("/")
+    return bare, f"{bare}/"
 
 
 def path_within(path: str, root: str) -> str:

@@ -17,6 +17,8 @@ REFUSALS = (401, 403)
 """How an application refuses by itself."""
 NOT_FOUND = 404
 """How middleware refuses, too, where it finds no tenant."""
+NO_SCOPE: Scope = {}
+"""Of a request that has been answered."""
 
 
 class RequestContext:
