@@ -22,8 +22,8 @@ use std::{
 
 use common::{postgres, process, quartiles};
 use entitlementd::proto::v1::{
-    CheckModuleRequest, QueryUsageRequest, RecordUsageRequest, UsageEvent, UsageGranularity,
-    UsageOutcome, entitlement_service_client::EntitlementServiceClient,
+    CheckModuleRequest, QueryUsageRequest, RecordUsageRequest, ReserveUsageRequest, UsageEvent,
+    UsageGranularity, UsageOutcome, entitlement_service_client::EntitlementServiceClient,
     usage_service_client::UsageServiceClient,
 };
 use futures_util::stream::poll_fn;
@@ -71,10 +71,27 @@ async fn measure(cluster: &postgres::Cluster, rounds: u64, span: Duration) {
     server.wait_for("\"ready\"");
     let channel =
         Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    begin(&channel).await;
     let pool = PgPoolOptions::new().max_connections(STREAMS as u32).connect(&url).await.unwrap();
     recordings(&channel, &pool, rounds, span).await;
     checks(&channel, rounds, span).await;
     year(&channel, &mut connection).await;
+}
+
+/// Whoever uses something has asked before whether it may, and the month is not the first.
+async fn begin(channel: &Channel) {
+    check_p99(channel, Duration::from_millis(500)).await;
+    let mut client = UsageServiceClient::new(channel.clone());
+    for number in 0..TENANTS {
+        let request = ReserveUsageRequest {
+            tenant_id: common::id(number),
+            meter: METER.to_owned(),
+            key: "first".to_owned(),
+            amount: 1,
+            ..Default::default()
+        };
+        assert!(client.reserve_usage(request).await.unwrap().into_inner().granted);
+    }
 }
 
 async fn recordings(channel: &Channel, pool: &PgPool, rounds: u64, span: Duration) {

@@ -74,8 +74,9 @@ pub use tenant::{OwnTerms, Tenant, TenantName};
 pub use tenant_status::TenantStatus;
 pub use upsert::{ModuleUpsert, PlanUpsert};
 pub use usage::{
-    Counter, CounterId, Event, KeyId, KeyRow, KeyState, Lease, LeaseRequest, Leased, Ledger,
-    MeterId, Period, Recorded, Reservation, Reserved, Settled, Unsettled, UsageKey, UsedAt,
+    Corrected, CountableModules, Counter, CounterId, Event, KeyId, KeyRow, KeyState, Lease,
+    LeaseRequest, Leased, Ledger, MeterId, Period, Recorded, Reservation, Reserved, Settled,
+    Unsettled, UsageKey, UsedAt, is_countable,
 };
 pub use usage_limit::{
     LimitDecision, LimitDefinition, LimitEnforcement, LimitInForce, LimitKind, LimitOverride,

@@ -107,8 +107,8 @@ pub use self::{
     tenants::PageOfTenants,
     unread_terms::UnreadTerm,
     usage::{
-        Folded, Granularity, MessageId, ReconcileRequest, Reconciled, Recording, UsageAnswer,
-        UsageOp, UsageOutcome, UsageRequest, UsageSpan, UsageSpans,
+        Folded, Granularity, MessageId, ReconcileRequest, Reconciled, Recording, Unread,
+        UsageAnswer, UsageOp, UsageOutcome, UsageRequest, UsageSpan, UsageSpans,
     },
 };
 use crate::domain::{

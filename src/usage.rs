@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use moka::sync::Cache;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
@@ -95,6 +96,8 @@ struct Inner {
     recording: Arc<Semaphore>,
     /// The turns of those that wait for a lock.
     waiting_to_record: Arc<Semaphore>,
+    /// The meters of messages that were not all new, lately.
+    in_vain: Cache<MeterId, ()>,
     wrong: AtomicUsize,
     refusals: Refusals,
 }
@@ -115,6 +118,7 @@ impl Usage {
             lock_wait,
             recording,
             waiting_to_record,
+            in_vain: recording::in_vain(),
             wrong,
             refusals: Refusals::default(),
         }))

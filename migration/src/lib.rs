@@ -23,6 +23,7 @@ mod m20261129_000010_features;
 mod m20261129_000011_usage;
 mod m20261130_000012_usage_over_time;
 mod m20261130_000013_time_zones;
+mod m20261130_000014_usage_recording;
 mod patience;
 mod planned;
 mod required;
@@ -96,6 +97,7 @@ fn migrations(additions: Additions) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261129_000011_usage::Migration),
         Box::new(m20261130_000012_usage_over_time::Migration),
         Box::new(m20261130_000013_time_zones::Migration),
+        Box::new(m20261130_000014_usage_recording::Migration),
     ]
 }
 

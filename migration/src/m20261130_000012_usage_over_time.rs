@@ -38,7 +38,8 @@ fn steps(backend: DbBackend) -> String {
             .replace(" WITH (fillfactor = 70)", ""),
         _ => {
             let find = with_limits(&FIND.replace("{LOCK}", LOCK), "a.meter");
-            let functions = [&find, WRITE, &with_limits(TAKE, "of_meter")].concat();
+            let write = WRITE.replace("{ADD_TO_SUMS}", ADD_TO_SUMS);
+            let functions = [find, write, with_limits(TAKE, "of_meter")].concat();
             [&common, COMMENTS, LOG, &functions.replace("{SETTINGS}", SETTINGS)].concat()
         }
     }
@@ -157,7 +158,7 @@ const LOG: &str = "
 
 /// The settings of the functions that count. Their statements are planned once a session, which is most of what
 /// they cost otherwise. What is planned while a table is empty must be right when it is large: by its indexes.
-const SETTINGS: &str = "SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
+pub(crate) const SETTINGS: &str = "SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off";
 
 /// What those say who have a say about the limit of a meter.
@@ -256,6 +257,28 @@ const FIND: &str = "
     END
     $function$;";
 
+/// Adds to the sums, in the order of their keys.
+pub(crate) const ADD_TO_SUMS: &str = "IF sum_tenants <> '{}' THEN
+            INSERT INTO entitlement_usage_quarters AS q (tenant_id, meter, quarter, module_code, amount, events, late, recorded_at)
+            SELECT s.tenant_id, s.meter, TIMESTAMPTZ 'epoch' + s.quarter * INTERVAL '1 microsecond', s.module_code,
+                   sum(s.amount), sum(s.events), sum(s.late), at
+            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_quarters, sum_amounts, sum_events, sum_late)
+                 s (tenant_id, meter, module_code, quarter, amount, events, late)
+            GROUP BY s.tenant_id, s.meter, s.quarter, s.module_code
+            ON CONFLICT (tenant_id, meter, quarter, module_code) DO UPDATE
+            SET amount = q.amount + excluded.amount, events = q.events + excluded.events,
+                late = q.late + excluded.late, recorded_at = excluded.recorded_at;
+
+            INSERT INTO entitlement_usage_days AS d (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
+            SELECT s.tenant_id, s.meter, s.day, s.module_code, sum(s.amount), sum(s.events), sum(s.late), sum(s.without_key), at
+            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_days, sum_amounts, sum_events, sum_late, sum_without_key)
+                 s (tenant_id, meter, module_code, day, amount, events, late, without_key)
+            GROUP BY s.tenant_id, s.meter, s.day, s.module_code
+            ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
+            SET amount = d.amount + excluded.amount, events = d.events + excluded.events, late = d.late + excluded.late,
+                without_key = d.without_key + excluded.without_key, recorded_at = excluded.recorded_at, is_reported = false;
+        END IF;";
+
 /// Writes what was decided: keys, counters, and what is added to sums, whose rows come in order. It is to be
 /// called by the transaction that holds the locks.
 const WRITE: &str = "
@@ -289,26 +312,7 @@ const WRITE: &str = "
         SELECT * FROM unnest(counter_tenants, counter_meters, counter_periods, counter_used, counter_held)
         ON CONFLICT (tenant_id, meter, period) DO UPDATE SET used = excluded.used, held = excluded.held;
 
-        IF sum_tenants <> '{}' THEN
-            INSERT INTO entitlement_usage_quarters AS q (tenant_id, meter, quarter, module_code, amount, events, late, recorded_at)
-            SELECT s.tenant_id, s.meter, TIMESTAMPTZ 'epoch' + s.quarter * INTERVAL '1 microsecond', s.module_code,
-                   sum(s.amount), sum(s.events), sum(s.late), at
-            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_quarters, sum_amounts, sum_events, sum_late)
-                 s (tenant_id, meter, module_code, quarter, amount, events, late)
-            GROUP BY s.tenant_id, s.meter, s.quarter, s.module_code
-            ON CONFLICT (tenant_id, meter, quarter, module_code) DO UPDATE
-            SET amount = q.amount + excluded.amount, events = q.events + excluded.events,
-                late = q.late + excluded.late, recorded_at = excluded.recorded_at;
-
-            INSERT INTO entitlement_usage_days AS d (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
-            SELECT s.tenant_id, s.meter, s.day, s.module_code, sum(s.amount), sum(s.events), sum(s.late), sum(s.without_key), at
-            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_days, sum_amounts, sum_events, sum_late, sum_without_key)
-                 s (tenant_id, meter, module_code, day, amount, events, late, without_key)
-            GROUP BY s.tenant_id, s.meter, s.day, s.module_code
-            ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
-            SET amount = d.amount + excluded.amount, events = d.events + excluded.events, late = d.late + excluded.late,
-                without_key = d.without_key + excluded.without_key, recorded_at = excluded.recorded_at, is_reported = false;
-        END IF;
+        {ADD_TO_SUMS}
     END
     $function$;";
 

@@ -63,7 +63,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 51] = [
+const RIGHTS: [(&str, &str, On); 52] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -87,6 +87,7 @@ const RIGHTS: [(&str, &str, On); 51] = [
     (roles::USAGE, "EXECUTE", On::Function(USAGE_FIND)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_TAKE)),
+    (roles::USAGE, "EXECUTE", On::Function(USAGE_RECORD)),
     (roles::LOG, "INSERT", On::Table("entitlement_usage_log")),
     (roles::COUNT, "EXECUTE", On::Function(COUNT_TYPED)),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
@@ -145,7 +146,7 @@ const RELATIONS: [&str; 23] = [
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 8] = [
+const OTHER_FUNCTIONS: [&str; 9] = [
     "entitlement_announce",
     "entitlement_fold",
     "entitlement_fold_step",
@@ -153,6 +154,7 @@ const OTHER_FUNCTIONS: [&str; 8] = [
     "entitlement_usage_find",
     "entitlement_usage_write",
     "entitlement_usage_take",
+    "entitlement_usage_record",
     COUNT,
 ];
 
@@ -165,6 +167,11 @@ const USAGE_FIND: &str = "entitlement_usage_find(uuid[], text[], uuid[], text[],
 const USAGE_WRITE: &str = "entitlement_usage_write(\
     uuid[], text[], text[], text[], text[], bigint[], bigint[], text[], bigint[], bigint[], bigint[], text[], text[], text[], text[], \
     uuid[], text[], text[], bigint[], bigint[], \
+    uuid[], text[], text[], bigint[], text[], bigint[], bigint[], bigint[], bigint[], timestamp with time zone)";
+
+const USAGE_RECORD: &str = "entitlement_usage_record(\
+    uuid[], text[], text[], text[], text[], bigint[], bigint[], text[], \
+    uuid[], text[], text[], bigint[], \
     uuid[], text[], text[], bigint[], text[], bigint[], bigint[], bigint[], bigint[], timestamp with time zone)";
 
 const USAGE_TAKE: &str = "entitlement_usage_take(\

@@ -9320,6 +9320,10 @@ pub mod usage_service_client {
     /// "usage"; where none is, it is answered only on a loopback address or a Unix
     /// socket. Usage is no part of what is held and watched: no revision, no event of
     /// WatchChanges.
+    ///
+    /// A caller that is restricted to modules takes and gives back nothing under a key
+    /// that was counted for another module: PERMISSION_DENIED. What was counted without
+    /// a module is open to it.
     #[derive(Debug, Clone)]
     pub struct UsageServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -9458,7 +9462,9 @@ pub mod usage_service_client {
         /// Says which things there are of a level: what is counted and is not there is
         /// released, what is there and is not counted is counted, beyond the limit too.
         ///
-        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter;
+        /// PERMISSION_DENIED for a caller that is restricted to modules, for of a level
+        /// there are things of any.
         pub async fn reconcile_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::ReconcileUsageRequest>,
@@ -9670,7 +9676,9 @@ pub mod usage_service_server {
         /// Says which things there are of a level: what is counted and is not there is
         /// released, what is there and is not counted is counted, beyond the limit too.
         ///
-        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter;
+        /// PERMISSION_DENIED for a caller that is restricted to modules, for of a level
+        /// there are things of any.
         async fn reconcile_usage(
             &self,
             request: tonic::Request<super::ReconcileUsageRequest>,
@@ -9757,6 +9765,10 @@ pub mod usage_service_server {
     /// "usage"; where none is, it is answered only on a loopback address or a Unix
     /// socket. Usage is no part of what is held and watched: no revision, no event of
     /// WatchChanges.
+    ///
+    /// A caller that is restricted to modules takes and gives back nothing under a key
+    /// that was counted for another module: PERMISSION_DENIED. What was counted without
+    /// a module is open to it.
     #[derive(Debug)]
     pub struct UsageServiceServer<T> {
         inner: Arc<T>,

@@ -69,6 +69,15 @@ impl Catalogue {
         self.aliases.iter()
     }
 
+    /// The codes that the module with this code had before, but for those that another has now; in no
+    /// order.
+    pub fn former_codes(&self, code: &str) -> impl Iterator<Item = &ModuleCode> {
+        let is_its = move |(former, now): &(&ModuleCode, &ModuleCode)| {
+            now.as_str() == code && !self.modules.contains_key(*former)
+        };
+        self.aliases.iter().filter(is_its).map(|(former, _)| former)
+    }
+
     /// Do two readings have equal contents, whenever they were made, and whatever was counted?
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.modules == other.modules

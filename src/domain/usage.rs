@@ -2,6 +2,7 @@
 
 mod leases;
 mod ledger;
+mod modules;
 mod recording;
 mod sums;
 
@@ -13,7 +14,8 @@ use thiserror::Error;
 pub use self::{
     leases::{LeaseRequest, Leased, Settled},
     ledger::{CounterId, KeyId, Ledger, Reserved},
-    recording::{Event, Recorded},
+    modules::{CountableModules, is_countable},
+    recording::{Corrected, Event, Recorded},
     sums::{Sum, SumId, Sums},
 };
 use super::{

@@ -131,8 +131,13 @@ impl Api {
                 (Some(amount), repeated, reason)
             }
             UsageOutcome::Reserved(Reserved::Refused(reason)) => {
-                let refusal =
-                    Refusal { key: query.key, amount: query.amount, reason, at: meter.now };
+                let refusal = Refusal {
+                    key: query.key,
+                    module: Arc::clone(&meter.module),
+                    amount: query.amount,
+                    reason,
+                    at: meter.now,
+                };
                 self.database()?.usage.refused(&meter_id(query.tenant, meter.key), refusal);
                 (None, false, reason)
             }
@@ -167,6 +172,8 @@ impl Api {
         &self,
         query: ReconcileQuery<'a>,
     ) -> Result<(i64, i64, UsageState<'a>), RequestError> {
+        // Of a level there are things of any module.
+        self.permit_all_modules(query.tenant.caller)?;
         let meter = match self.meter_of(query.tenant, query.meter).await? {
             Ok(meter) => meter,
             Err(state) => return Ok((0, 0, state)),
@@ -282,7 +289,13 @@ impl Api {
         op: UsageOp,
     ) -> Result<UsageAnswer, RequestError> {
         let counter = (meter_id(query, meter.key), meter.period.to_string().into());
-        Ok(self.database()?.usage.count(UsageRequest { counter, kind: meter.kind, op }).await?)
+        let modules = query.caller.countable(&meter.catalogue);
+        let request = UsageRequest { counter, kind: meter.kind, modules, op };
+        let answer = self.database()?.usage.count(request).await?;
+        if answer.outcome == UsageOutcome::NotAllowed {
+            return Err(self.refused_module(query.caller).into());
+        }
+        Ok(answer)
     }
 
     fn denied_state<'a>(&self, meter: &'a str, denial: Reason) -> UsageState<'a> {

@@ -216,11 +216,12 @@ async fn apply_file(
     let failed = |cause: String| MutationError::Template { file: file.name.clone(), cause };
     let before = transaction_number(txn).await?;
     // Only the tenant's own schema: a file that omits the schema's name must not write to `public`.
-    let first = format!(
-        "SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
-    );
-    txn.execute(&first).await?;
+    let schema_alone = format!("SET LOCAL search_path = {name}");
+    let timeout = format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'");
+    txn.execute(&format!("{schema_alone}; {timeout}")).await?;
     txn.execute_foreign(&file.sql).await.map_err(|error| failed(error.to_string()))?;
+    // The file may have set another one, for itself.
+    txn.execute(&timeout).await?;
     if transaction_number(txn).await? != before {
         return Err(failed("it ends the transaction; leave BEGIN, COMMIT and ROLLBACK out".into()));
     }

@@ -18,6 +18,7 @@ mod rows;
 mod show;
 mod sqlite;
 mod tenants_own;
+mod unread;
 mod zones;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -36,13 +37,14 @@ pub use self::{
     report::{Reported, ReportedDay},
     show::{CountedKey, TenantUsage},
     tenants_own::ByQuery,
+    unread::Unread,
     zones::ZonesOfTenants,
 };
 use self::{found::Found, producer::Standing, rows::Rows};
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
-    Counter, CounterId, Event, LeaseRequest, Leased, Ledger, LimitInForce, LimitKind, LimitSaid,
-    MeterId, Period, Recorded, Reservation, Reserved, Settled, UsageKey,
+    CountableModules, Counter, CounterId, Event, LeaseRequest, Leased, Ledger, LimitInForce,
+    LimitKind, LimitSaid, MeterId, Period, Recorded, Reservation, Reserved, Settled, UsageKey,
 };
 
 /// How long it is waited for a lock where nobody else waits for the same turn.
@@ -55,8 +57,20 @@ pub struct UsageRequest {
     pub counter: CounterId,
     /// What the meter counts.
     pub kind: LimitKind,
+    /// Under keys of these modules only; `None`: of any.
+    pub modules: Option<Arc<CountableModules>>,
     /// What is to be done.
     pub op: UsageOp,
+}
+
+impl UsageRequest {
+    /// Is there a key that it is about, of a module that it must not touch?
+    fn is_about_another_module(&self, ledger: &Ledger) -> bool {
+        self.modules.as_ref().is_some_and(|modules| {
+            let mut taken = self.op.keys().filter_map(|key| ledger.module_of(&self.counter.0, key));
+            taken.any(|module| !modules.have(module))
+        })
+    }
 }
 
 /// What is to be done.
@@ -104,7 +118,7 @@ impl UsageOp {
         let (key, other) = match self {
             Self::Reserve { reservation, .. } => (Some(&reservation.key), None),
             Self::Release { key, .. } | Self::Settle { key, .. } => (Some(key), None),
-            Self::Record(event) => (event.key.as_ref(), event.corrects.as_ref()),
+            Self::Record(event) => (event.key.as_ref(), event.corrects.as_ref().map(|it| &it.key)),
             Self::Lease { request, .. } => (Some(&request.key), None),
         };
         key.into_iter().chain(other)
@@ -137,6 +151,8 @@ pub enum UsageOutcome {
     Settled(Settled),
     /// Nothing: there is no such tenant any more.
     NoTenant,
+    /// Nothing: the key is of a module for which the caller may not count.
+    NotAllowed,
     /// Nothing: somebody else had locked the counter.
     Locked,
 }
@@ -145,7 +161,7 @@ pub enum UsageOutcome {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Recording {
     /// It was dealt with now.
-    Done(Vec<UsageAnswer>),
+    Done(Vec<UsageOutcome>),
     /// It was dealt with before.
     Repeated,
     /// Nothing was done: somebody else has locked a meter.
@@ -245,7 +261,7 @@ impl Store {
         let mut writes = rows.writes(&ledger, now);
         writes.extend(message_id.map(|message_id| message_id.advance(rows)));
         txn.commit_with(writes).await?;
-        Ok(Recording::Done(answers))
+        Ok(Recording::Done(answers.iter().map(|answer| answer.outcome).collect()))
     }
 
     /// Reads a counter, as if what has run out had been given back: nothing, where there is none.
@@ -294,12 +310,16 @@ fn answer(
     request: &UsageRequest,
     now: DateTime<Utc>,
 ) -> UsageAnswer {
-    let UsageRequest { counter: id, kind, op } = request;
+    let UsageRequest { counter: id, kind, op, .. } = request;
     let said = limits.get(&id.0).copied();
     let limit = said.unwrap_or_default().in_force(Arc::clone(&id.0.meter), *kind, now);
     let outcome = if said.is_none() {
         UsageOutcome::NoTenant
-    } else if ledger.has_locked(&id.0) {
+    } else if !ledger.has_locked(&id.0) {
+        UsageOutcome::Locked
+    } else if request.is_about_another_module(ledger) {
+        UsageOutcome::NotAllowed
+    } else {
         match op {
             UsageOp::Reserve { reservation, is_enforced, .. } => {
                 UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))
@@ -318,8 +338,6 @@ fn answer(
                 UsageOutcome::Settled(ledger.settle(id, key, *spent, *is_final))
             }
         }
-    } else {
-        UsageOutcome::Locked
     };
     UsageAnswer { outcome, counter: ledger.counter(id), limit }
 }

@@ -183,7 +183,8 @@ mod tests {
         let tenant = TenantId::from(Uuid::from_u128(tenant));
         let meter = MeterId { tenant, meter: "users".into() };
         let op = UsageOp::Release { key: UsageKey::parse("a").unwrap(), only_held: false };
-        let request = UsageRequest { counter: (meter, Arc::from("")), kind: LimitKind::Level, op };
+        let (counter, kind) = ((meter, Arc::from("")), LimitKind::Level);
+        let request = UsageRequest { counter, kind, modules: None, op };
         let locked_since = is_locked.then(Instant::now);
         Waiting { request, answer: oneshot::channel().0, locked_since }
     }

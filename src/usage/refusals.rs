@@ -20,6 +20,8 @@ const MOST_METERS: u64 = 1_000;
 pub struct Refusal {
     /// The key that was asked for.
     pub key: UsageKey,
+    /// The module that it was for; empty: none was named.
+    pub module: Arc<str>,
     /// How much was asked for.
     pub amount: i64,
     /// Why it was refused.

@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// A stream that records: messages go in, and outcomes come out.
-struct Recorder {
+pub struct Recorder {
     messages: mpsc::Sender<RecordUsageRequest>,
     answers: Streaming<RecordUsageResponse>,
 }
 
 impl Recorder {
-    async fn open(client: &mut Client) -> Self {
+    pub async fn open(client: &mut Client) -> Self {
         Self::try_open(client).await.unwrap()
     }
 
@@ -36,7 +36,7 @@ impl Recorder {
         Self::open_as(client, None).await
     }
 
-    async fn open_as(client: &mut Client, token: Option<&str>) -> Result<Self, Status> {
+    pub async fn open_as(client: &mut Client, token: Option<&str>) -> Result<Self, Status> {
         let (messages, mut received) = mpsc::channel(4);
         let mut request = Request::new(poll_fn(move |context| received.poll_recv(context)));
         if let Some(token) = token {
@@ -47,18 +47,21 @@ impl Recorder {
         Ok(Self { messages, answers })
     }
 
-    async fn send(&mut self, message: RecordUsageRequest) -> Result<RecordUsageResponse, Status> {
+    pub async fn send(
+        &mut self,
+        message: RecordUsageRequest,
+    ) -> Result<RecordUsageResponse, Status> {
         self.messages.send(message).await.unwrap();
         self.answers.message().await.map(Option::unwrap)
     }
 
-    async fn record(&mut self, events: Vec<UsageEvent>) -> Vec<Outcome> {
+    pub async fn record(&mut self, events: Vec<UsageEvent>) -> Vec<Outcome> {
         let message = RecordUsageRequest { events, ..Default::default() };
         self.send(message).await.unwrap().outcomes().collect()
     }
 }
 
-fn event(key: &str, amount: i64) -> UsageEvent {
+pub fn event(key: &str, amount: i64) -> UsageEvent {
     UsageEvent {
         key: key.into(),
         tenant_id: id(1),
@@ -172,6 +175,38 @@ on_both! {
         assert_eq!(used(&mut client).await, 0);
     }
 
+    async fn what_was_counted_for_a_module_before_it_was_renamed_can_be_corrected(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let of = |module: &str, event: UsageEvent| UsageEvent { module_code: module.into(), ..event };
+        let mut recorder = Recorder::open(&mut client).await;
+        let counted = recorder.record(vec![of("finance", event("o-1", 5)), of("hrms", event("o-2", 5))]).await;
+        assert_eq!(counted, [Outcome::Counted; 2]);
+        server.database.execute(
+            "INSERT INTO entitlement_module_aliases (alias, module_id) SELECT 'finance', id FROM modules WHERE code = 'finance';
+             UPDATE modules SET code = 'books' WHERE code = 'finance'",
+        ).await;
+        // Longer than the catalogue is held.
+        server.clock.advance(TimeDelta::minutes(10));
+        let outcomes = recorder.record(vec![
+            of("books", correction("c-1", "o-1", 2)),
+            of("finance", correction("c-2", "o-1", 2)),
+            of("books", correction("c-3", "o-2", 1)),
+            of("hrms", correction("c-4", "o-1", 1)),
+            correction("c-5", "o-1", 1),
+        ]).await;
+        assert_eq!(outcomes, [
+            Outcome::Counted, Outcome::Counted,
+            Outcome::NothingToCorrect, Outcome::NothingToCorrect, Outcome::NothingToCorrect,
+        ]);
+        // Another module gets the code that this one had, and with it what was counted.
+        server.database.execute("INSERT INTO modules (code, name) VALUES ('finance', 'Finance')").await;
+        server.clock.advance(TimeDelta::minutes(10));
+        let outcomes = recorder.record(vec![of("books", correction("c-6", "o-1", 1))]).await;
+        assert_eq!(outcomes, [Outcome::NothingToCorrect]);
+        assert_eq!(used(&mut client).await, 6);
+        server.database.verify_usage().await;
+    }
+
     async fn a_correction_takes_back_what_it_names_from_the_month_that_it_was_counted_in(server: Server) {
         let (server, mut client) = started(server.database.again().await, &[]).await;
         server.clock.advance("2026-12-02T00:00:00Z".parse::<DateTime<Utc>>().unwrap() - NOW);
@@ -233,14 +268,16 @@ on_both! {
     async fn many_holds_that_have_run_out_stop_no_message(server: Server) {
         let (server, mut client) = started(server.database.again().await, &[]).await;
         let tenant = server.database.uuid(&id(1));
-        let past = if server.database.is_sqlite() { "1000000" } else { "TIMESTAMPTZ 'epoch'" };
-        let held = format!(
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2600)
+        // A transaction gives some hundred or thousand back: more than one has to.
+        let (past, held) =
+            if server.database.is_sqlite() { ("1000000", 800) } else { ("TIMESTAMPTZ 'epoch'", 2600) };
+        let rows = format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {held})
              INSERT INTO entitlement_usage_keys (tenant_id, meter, key, period, asked, amount, state, changed_at, expires_at, day)
              SELECT {tenant}, '{ORDERS}', 'held-' || n, '2026-11', 1, 1, 'held', {past}, {past}, '2026-11-23' FROM n"
         );
-        server.database.execute(&held).await;
-        let counter = format!("INSERT INTO entitlement_usage_counters VALUES ({tenant}, '{ORDERS}', '2026-11', 0, 2600)");
+        server.database.execute(&rows).await;
+        let counter = format!("INSERT INTO entitlement_usage_counters VALUES ({tenant}, '{ORDERS}', '2026-11', 0, {held})");
         server.database.execute(&counter).await;
         let mut recorder = Recorder::open(&mut client).await;
         let events = |prefix: &str| (0..300).map(|n| event(&format!("{prefix}-{n}"), 1)).collect();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::domain::{
-    Counter, CounterId, Event, KeyId, KeyRow, LeaseRequest, Leased, Ledger, LimitInForce,
-    LimitKind, LimitSource, MeterId, Reservation, Reserved, Settled, TenantId, Unsettled, UsageKey,
-    UsedAt,
+    Corrected, Counter, CounterId, Event, KeyId, KeyRow, LeaseRequest, Leased, Ledger,
+    LimitInForce, LimitKind, LimitSource, MeterId, Reservation, Reserved, Settled, TenantId,
+    Unsettled, UsageKey, UsedAt,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -120,7 +120,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn event(key: Option<UsageKey>, amount: i64, corrects: Option<u8>, used_at: UsedAt) -> Event {
-    let corrects = corrects.map(self::key);
+    let corrects =
+        corrects.map(|it| Corrected { key: self::key(it), former_modules: Box::default() });
     Event { key, amount, corrects, module: "".into(), used_at }
 }
 

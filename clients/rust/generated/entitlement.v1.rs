@@ -3280,6 +3280,10 @@ pub mod usage_service_client {
     /// "usage"; where none is, it is answered only on a loopback address or a Unix
     /// socket. Usage is no part of what is held and watched: no revision, no event of
     /// WatchChanges.
+    ///
+    /// A caller that is restricted to modules takes and gives back nothing under a key
+    /// that was counted for another module: PERMISSION_DENIED. What was counted without
+    /// a module is open to it.
     #[derive(Debug, Clone)]
     pub struct UsageServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3418,7 +3422,9 @@ pub mod usage_service_client {
         /// Says which things there are of a level: what is counted and is not there is
         /// released, what is there and is not counted is counted, beyond the limit too.
         ///
-        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter;
+        /// PERMISSION_DENIED for a caller that is restricted to modules, for of a level
+        /// there are things of any.
         pub async fn reconcile_usage(
             &mut self,
             request: impl tonic::IntoRequest<super::ReconcileUsageRequest>,

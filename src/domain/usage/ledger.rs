@@ -85,6 +85,11 @@ impl Ledger {
         self.meters.contains(meter)
     }
 
+    /// The module that a key was taken for, if it is taken; empty: none was named.
+    pub fn module_of(&self, meter: &MeterId, key: &UsageKey) -> Option<&str> {
+        self.taken(&(meter.clone(), key.clone())).map(|row| &*row.module)
+    }
+
     /// What there is of a counter.
     pub fn counter(&self, id: &CounterId) -> Counter {
         self.counters.get(id).copied().unwrap_or_default()

@@ -12,11 +12,20 @@ pub struct Event {
     /// How much, 1 or more.
     pub amount: i64,
     /// It takes so much of this one back, rather than adding it.
-    pub corrects: Option<UsageKey>,
+    pub corrects: Option<Corrected>,
     /// The module that it was used for; empty: none is named.
     pub module: Arc<str>,
     /// When.
     pub used_at: UsedAt,
+}
+
+/// What an event takes back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Corrected {
+    /// Its name.
+    pub key: UsageKey,
+    /// The codes that the event's module had before: it may have been counted under one of these.
+    pub former_modules: Box<[Arc<str>]>,
 }
 
 /// What became of it.
@@ -76,16 +85,18 @@ impl Ledger {
     }
 
     /// Takes so much of a key back, from the day and the month that it was counted in.
-    fn correct(&mut self, id: &KeyId, corrected: &UsageKey, event: &Event) -> Recorded {
+    fn correct(&mut self, id: &KeyId, corrected: &Corrected, event: &Event) -> Recorded {
+        let Corrected { key, former_modules } = corrected;
         if let Some(row) = self.taken(id) {
-            let is_same = row.asked == event.amount && *row.corrects == *corrected.as_str();
+            let is_same = row.asked == event.amount && *row.corrects == *key.as_str();
             return if is_same { Recorded::Repeated } else { Recorded::Conflict };
         }
-        let target = (id.0.clone(), corrected.clone());
+        let target = (id.0.clone(), key.clone());
         let is_good = |row: &&KeyRow| {
             let is_counted = row.state == KeyState::Counted && row.lease.is_none();
             // Whoever may not count for a module takes nothing back from it.
-            is_counted && row.used >= event.amount && row.module == event.module
+            let is_of_it = row.module == event.module || former_modules.contains(&row.module);
+            is_counted && row.used >= event.amount && is_of_it
         };
         let Some(row) = self.taken(&target).filter(is_good).cloned() else {
             return Recorded::NothingToCorrect;
@@ -95,7 +106,7 @@ impl Ledger {
             amount: event.amount,
             used: 0,
             state: KeyState::Released,
-            corrects: corrected.as_str().into(),
+            corrects: key.as_str().into(),
             ..row.clone()
         };
         self.put(target, KeyRow { used: row.used - event.amount, ..row });

@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap};
 use super::{NotAdmitted, Scope};
 use crate::{
     cache::Requester,
-    domain::TenantId,
+    domain::{Catalogue, CountableModules, TenantId},
     observability::log_limiter::{LogLimiter, log_limited},
     security::callers::{Caller, CallerService},
     service::{
@@ -87,6 +87,14 @@ impl<'a> CallerIdentity<'a> {
         })
     }
 
+    /// The modules for which it may count, as this catalogue knows them; `None`: all.
+    pub(in crate::service) fn countable(
+        self,
+        catalogue: &Arc<Catalogue>,
+    ) -> Option<Arc<CountableModules>> {
+        Some(CountableModules::new(self.modules()?, Arc::clone(catalogue)).into())
+    }
+
     /// The caller's name; empty if callers have no names.
     pub(in crate::service) fn name(self) -> &'a str {
         self.caller.map_or("", |caller| caller.name.as_str())
@@ -147,6 +155,11 @@ impl Api {
         self.permit_if(caller, |caller| caller.may_count(meter), Scope::Meter)
     }
 
+    /// Refuses to touch what was counted for a module that the caller may not count for.
+    pub(in crate::service) fn refused_module(&self, caller: CallerIdentity<'_>) -> NotAdmitted {
+        self.refused(caller.name(), Scope::Module)
+    }
+
     fn permit_if(
         &self,
         CallerIdentity { caller, .. }: CallerIdentity<'_>,
@@ -154,9 +167,12 @@ impl Api {
         scope: Scope,
     ) -> Result<(), NotAdmitted> {
         let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
-        let name = &caller.name;
+        Err(self.refused(caller.name.as_str(), scope))
+    }
+
+    fn refused(&self, name: &str, scope: Scope) -> NotAdmitted {
         log_limited!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
-        Err(self.counted(NotAdmitted::NotAllowed(scope)))
+        self.counted(NotAdmitted::NotAllowed(scope))
     }
 
     /// Counts a refusal.

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     domain::{
-        Catalogue, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey, UsedAt,
-        calendar::Zones,
+        Catalogue, Corrected, Event, LimitKind, MeterId, Period, Recorded, TenantId, UsageKey,
+        UsedAt, calendar::Zones,
     },
     observability::metrics::label,
     security::callers::CallerService,
@@ -127,12 +127,13 @@ impl Recorder {
         let now = api.clock.now();
         let catalogue = api.catalogue_for(&query, now).await?;
         let zones = api.zones_for(&query, now).await?;
+        let modules = caller.countable(&catalogue);
         let (mut outcomes, mut requests) = (Vec::new(), Vec::new());
         for event in query.events {
             let judged = event.ok_or(EventOutcome::Invalid);
             match judged.and_then(|event| api.judge_event(caller, &catalogue, &zones, event, now)) {
                 Ok(request) => {
-                    requests.push(request);
+                    requests.push(UsageRequest { modules: modules.clone(), ..request });
                     outcomes.push(None);
                 }
                 Err(refused) => outcomes.push(Some(refused)),
@@ -141,7 +142,7 @@ impl Recorder {
         let count = requests.len();
         let recorded: Vec<_> =
             match api.database()?.usage.record(requests, query.message_id).await? {
-                Recording::Done(answers) => answers.iter().map(|it| outcome(it.outcome)).collect(),
+                Recording::Done(outcomes) => outcomes.into_iter().map(outcome).collect(),
                 Recording::Repeated => vec![EventOutcome::Repeated; count],
                 Recording::OutOfSequence { last } => {
                     return Err(RequestError::SequenceGap { last });
@@ -223,15 +224,20 @@ impl Api {
         let Some(zones) = zones.get(&event.tenant) else { return Err(EventOutcome::UnknownTenant) };
         let meter = MeterId { tenant: event.tenant, meter: event.meter.into() };
         let period = Period::at(LimitKind::Monthly, at, zones).to_string();
-        let module = catalogue.code_of_now(&event.module).into();
+        let module = catalogue.code_of_now(&event.module);
+        let corrects = event.corrects.map(|key| Corrected {
+            key,
+            former_modules: catalogue.former_codes(module).map(|it| it.as_str().into()).collect(),
+        });
         Ok(UsageRequest {
             counter: (meter, period.into()),
             kind: LimitKind::Monthly,
+            modules: None,
             op: UsageOp::Record(Event {
                 key: event.key,
                 amount: event.amount,
-                corrects: event.corrects,
-                module,
+                corrects,
+                module: module.into(),
                 used_at: UsedAt::new(LimitKind::Monthly, at, zones),
             }),
         })
@@ -241,6 +247,7 @@ impl Api {
 fn outcome(outcome: UsageOutcome) -> EventOutcome {
     match outcome {
         UsageOutcome::Recorded(recorded) => recorded.into(),
+        UsageOutcome::NotAllowed => EventOutcome::NotAllowed,
         _ => EventOutcome::UnknownTenant,
     }
 }

@@ -54,28 +54,23 @@ fn take(
     expected: &LimitSaid,
     now: DateTime<Utc>,
 ) -> Statement {
-    let values = [
-        meter.tenant.uuid().into(),
-        (*meter.meter).into(),
-        reservation.key.as_str().into(),
-        (**period).into(),
-        (*row.module).into(),
-        row.amount.into(),
-        row.state.word().into(),
-        until(row.state).into(),
-        micros(row.used_at.at).into(),
-        (*row.used_at.day).into(),
-        micros(row.used_at.quarter()).into(),
-        most.into(),
-        said(expected).into(),
-        now.into(),
+    let values = vec![
+        ("uuid", meter.tenant.uuid().into()),
+        ("text", (*meter.meter).into()),
+        ("text", reservation.key.as_str().into()),
+        ("text", (**period).into()),
+        ("text", (*row.module).into()),
+        ("bigint", row.amount.into()),
+        ("text", row.state.word().into()),
+        ("bigint", until(row.state).into()),
+        ("bigint", micros(row.used_at.at).into()),
+        ("text", (*row.used_at.day).into()),
+        ("bigint", micros(row.used_at.quarter()).into()),
+        ("bigint", most.into()),
+        ("text", said(expected).into()),
+        ("timestamptz", now.into()),
     ];
-    #[rustfmt::skip]
-    let types = [
-        "uuid", "text", "text", "text", "text", "bigint", "text", "bigint", "bigint", "text", "bigint", "bigint", "text",
-        "timestamptz",
-    ];
-    call("entitlement_usage_take", "::text AS counter", types, values)
+    call("entitlement_usage_take", "::text AS counter", values)
 }
 
 /// As the database writes it.

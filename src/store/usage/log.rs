@@ -179,6 +179,7 @@ fn request(
     Ok(UsageRequest {
         counter: (entry.meter.clone(), period.into()),
         kind: LimitKind::Monthly,
+        modules: None,
         op: UsageOp::Record(Event {
             key: Some(key),
             amount: entry.amount,

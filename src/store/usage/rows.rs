@@ -66,6 +66,11 @@ impl Rows {
         }
     }
 
+    /// What the ledger has counted, of which nothing was read, if it can be written so.
+    pub(super) fn record(self, ledger: &Ledger, now: DateTime<Utc>) -> Option<Statement> {
+        (self.0 == Dialect::Postgres).then(|| postgres::record(ledger, now))
+    }
+
     /// How many leases of these meters are held.
     pub(super) fn holders(self, asked: &[Asked<'_>], now: DateTime<Utc>) -> Statement {
         let meters: BTreeSet<_> = asked.iter().map(|asked| &asked.counter.0).collect();

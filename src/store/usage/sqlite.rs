@@ -87,8 +87,8 @@ impl Rows {
         self.dialect().statement(sql, values)
     }
 
-    /// What is held of these meters and has run out, some thousand at most: the next transaction
-    /// finds the others.
+    /// What is held of these meters and has run out, some hundred at most: the next transaction
+    /// finds the others, and everybody waits for this one.
     fn run_out(self, meters: &BTreeSet<&MeterId>, now: DateTime<Utc>) -> Statement {
         let Table { sql, mut values } = self.meters(meters, 0);
         values.push(micros(now).into());
@@ -96,7 +96,7 @@ impl Rows {
         let sql = format!(
             "WITH {sql} SELECT {} FROM meters m JOIN entitlement_usage_keys k \
              ON k.tenant_id = m.tenant_id AND k.meter = m.meter \
-             WHERE k.state = 'held' AND k.expires_at <= {now} LIMIT 2000",
+             WHERE k.state = 'held' AND k.expires_at <= {now} LIMIT 500",
             self.key_columns()
         );
         self.dialect().statement(sql, values)

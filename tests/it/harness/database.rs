@@ -91,14 +91,15 @@ impl Database {
 
     /// The only row that a query finds.
     pub async fn one(&self, sql: &str) -> QueryResult {
+        self.try_one(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same, where the database may refuse it.
+    pub async fn try_one(&self, sql: &str) -> Result<QueryResult, sea_orm::DbErr> {
         let query = Statement::from_string(self.connection.get_database_backend(), sql);
-        let mut rows = self
-            .connection
-            .query_all_raw(query)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut rows = self.connection.query_all_raw(query).await?;
         assert_eq!(rows.len(), 1, "{sql}");
-        rows.remove(0)
+        Ok(rows.remove(0))
     }
 }
 

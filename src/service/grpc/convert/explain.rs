@@ -238,7 +238,7 @@ fn usage_facts(usage: UsageEvidence) -> pb::UsageFacts {
     }
 }
 
-fn usage_refusal_facts(Refusal { key, amount, reason, at }: Refusal) -> pb::UsageRefusalFacts {
+fn usage_refusal_facts(Refusal { key, amount, reason, at, .. }: Refusal) -> pb::UsageRefusalFacts {
     pb::UsageRefusalFacts {
         key: key.as_str().to_owned(),
         amount,
