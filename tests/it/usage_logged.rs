@@ -1,13 +1,26 @@
 //! entitlement_count: what the ERP's own transactions count, and what its reports read.
 
 use chrono::TimeDelta;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 
 use crate::{
-    harness::{Database, Server, id, until_so},
+    harness::{Database, NOW, Server, id, until_so},
     on_both,
     usage::{Client, ORDERS, order, release, reserve, started},
 };
+
+/// PostgreSQL notes when something was used by its own clock, and the server's stands still: here it
+/// notes the server's time.
+async fn database() -> Database {
+    let database = Database::postgres().await;
+    let noted = format!(
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN NEW.used_at := '{NOW}'; RETURN NEW; END $$;
+         CREATE TRIGGER noted BEFORE INSERT ON entitlement_usage_log FOR EACH ROW EXECUTE FUNCTION noted()"
+    );
+    database.execute(&noted).await;
+    database
+}
 
 async fn used(client: &mut Client) -> i64 {
     release(client, ORDERS, "nothing").await.state.unwrap().used
@@ -28,7 +41,7 @@ async fn until_counted(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_transaction_counts_is_counted_once_if_it_commits() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let (server, mut client) = started(database().await, &[]).await;
     let erp = server.database.again().await;
     let kept = erp.connection.begin().await.unwrap();
     let undone = erp.connection.begin().await.unwrap();
@@ -53,8 +66,22 @@ async fn what_a_transaction_counts_is_counted_once_if_it_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_transaction_counts_was_used_when_it_said_so_by_the_databases_clock() {
+    let database = Database::postgres().await;
+    let transaction = database.connection.begin().await.unwrap();
+    transaction.execute_unprepared(&count("o-1", 8)).await.unwrap();
+    // now() is when the transaction began.
+    let sql =
+        "SELECT used_at > now() AND used_at <= clock_timestamp() AS so FROM entitlement_usage_log";
+    let query = Statement::from_string(DbBackend::Postgres, sql);
+    let row = transaction.query_one_raw(query).await.unwrap().unwrap();
+    let is_so: bool = row.try_get("", "so").unwrap();
+    assert!(is_so);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_count_what_was_logged_once() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let (server, mut client) = started(database().await, &[]).await;
     let flags = ["--changes", "off", "--enforce-limits", "on"];
     let _other = Server::start_with(server.database.again().await, &flags).await;
     let many = format!(
@@ -71,7 +98,7 @@ async fn two_servers_count_what_was_logged_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_counted_stays_and_says_why() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let (server, mut client) = started(database().await, &[]).await;
     let database = &server.database;
     for sql in [
         count("o-1", 8),
@@ -107,7 +134,7 @@ async fn what_cannot_be_counted_stays_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_that_was_defined_a_moment_ago_is_known_to_the_log() {
-    let (server, _) = started(Database::postgres().await, &[]).await;
+    let (server, _) = started(database().await, &[]).await;
     server
         .database
         .execute("INSERT INTO entitlement_limits (key, kind) VALUES ('mails', 'monthly')")
@@ -127,7 +154,7 @@ async fn a_limit_that_was_defined_a_moment_ago_is_known_to_the_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_counter_that_somebody_sits_on_keeps_only_its_own_log_waiting() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let (server, mut client) = started(database().await, &[]).await;
     let database = &server.database;
     database.mk_subscribed(2, "finance", crate::harness::Row::default()).await;
     assert!(reserve(&mut client, order("before", 1)).await.granted);
@@ -150,7 +177,7 @@ async fn a_counter_that_somebody_sits_on_keeps_only_its_own_log_waiting() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_that_the_erps_table_does_not_take_keeps_no_other_out() {
-    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let (server, mut client) = started(database().await, &[]).await;
     let database = &server.database;
     database.limit_of_plan("starter", "max_transactions_monthly", "NULL").await;
     database.mk_subscribed(2, "finance", crate::harness::Row::default()).await;
@@ -190,7 +217,7 @@ async fn a_day_that_the_erps_table_does_not_take_keeps_no_other_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_counts_in_the_database_who_was_not_given_that() {
-    let (server, _) = started(Database::postgres().await, &[]).await;
+    let (server, _) = started(database().await, &[]).await;
     let database = &server.database;
     let role = format!("shop_{}", std::process::id());
     database.execute(&format!("CREATE ROLE {role}")).await;

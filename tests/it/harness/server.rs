@@ -119,16 +119,21 @@ impl Server {
         }
     }
 
-    /// Watches health until it says SERVING.
+    /// Watches health until it says SERVING: again where the stream ends before, as it does with a
+    /// connection that has reached its age.
     pub async fn wait_until_ready(&self) {
-        let mut health = HealthClient::new(connect(&self.running.address).await);
-        let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-        while let Some(answer) = watch.message().await.unwrap() {
-            if answer.status() == ServingStatus::Serving {
-                return;
+        until_so("health says SERVING", async || {
+            let mut health = HealthClient::new(connect(&self.running.address).await);
+            let watch = health.watch(HealthCheckRequest::default()).await;
+            let mut watch = watch.unwrap().into_inner();
+            while let Some(answer) = watch.message().await.unwrap() {
+                if answer.status() == ServingStatus::Serving {
+                    return true;
+                }
             }
-        }
-        panic!("health ended before it said SERVING");
+            false
+        })
+        .await;
     }
 
     pub async fn health(&self, service: &str) -> ServingStatus {
