@@ -53,8 +53,9 @@ impl LeaseKeysFile {
     pub(crate) async fn follow(self, reloads: Reloads) -> Infallible {
         let Self { file, issuer } = self;
         let take = |keys| {
-            tell(&keys);
             issuer.replace(keys);
+            // Not before: whoever reads the line may take it that they sign.
+            tell(&issuer.keys());
         };
         file.follow(reloads, take).await
     }

@@ -96,8 +96,8 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_is_told_of() {
         server.wait_for(&format!("leases are signed with the key {}", ids[0]));
     }
     // What others can read is no secret any more.
-    fs::write(file.path(), &text).unwrap();
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(file.path(), &text).unwrap();
     server.wait_for("its mode is 0644");
     assert_eq!(kid(&lease(&mut client).await), ids[0]);
     write_keys(file.path(), &text);
