@@ -15,7 +15,7 @@ from ..aio import EntitlementClient
 from ..answers import Resolved
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
 from .cors import warn_of_cors_inside
-from .paths import Paths, path_within
+from .paths import path_within, paths_of
 from .problem import NO_TENANT, Problem, of_outage, of_refusal
 from .refusal import POLICY_VIOLATION, GateRefusedError
 from .request import NO_SCOPE, RequestContext, current
@@ -68,14 +68,16 @@ class TenantMiddleware:
         self._root = str(getattr(app, "root_path", "")) if isinstance(app, Starlette) else ""
         self._client = client
         self._held_resolved = client.held_resolved
-        self._public = Paths(public_paths, public_prefixes)
-        self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
+        self._public = paths_of(public_paths, public_prefixes)
+        self._without_token = paths_of(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
         self._bearer_token = bearer_token
         names = frozenset(state_names)
         if not names <= set(STATE_NAMES):
             raise ValueError(f"state_names: some of {STATE_NAMES}, not {state_names!r}")
         self._state_names = tuple((name, _IN_STATE[name]) for name in sorted(names))
+        self._sets_all = enforce and names == set(STATE_NAMES)
+        """Whatever is there: mostly so, and then nothing needs to be looked at."""
         self._has_looked_around = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +92,11 @@ class TenantMiddleware:
         root = self._root or scope.get("root_path")
         if root:
             path = path_within(path, root)
-        context = RequestContext(self._client, self._enforce, scope, path)
+        context = RequestContext()
+        context.client = self._client
+        context.enforce = self._enforce
+        context.scope = scope
+        context.path = path
         watched = None
         if not self._enforce:
             send = watched = _Watched(send, context)
@@ -174,6 +180,11 @@ class TenantMiddleware:
         context.resolved = resolved
         tenant = resolved.tenant
         state = context.scope.setdefault("state", {})
+        if self._sets_all:
+            state["tenant"] = tenant
+            state["tenant_id"] = tenant.id
+            state["schema"] = tenant.database_schema
+            return
         for name, attribute in self._state_names:
             # In shadow mode what others have set counts.
             if self._enforce or name not in state:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 
-class Paths:
+def paths_of(exact: Iterable[str], prefixes: Iterable[str]) -> Container[str]:
     """Some paths, and all below some prefixes. One slash at the end makes no difference, and a prefix ends where a
     segment does: "/api/admin" does not cover "/api/adminfoo"."""
+    if isinstance(exact, str) or isinstance(prefixes, str):
+        raise ValueError("paths and prefixes are lists, also of one")
+    paths, trimmed = tuple(exact), tuple(prefix.rstrip("/") for prefix in prefixes)
+    for path in (*paths, *trimmed):
+        if not path.startswith("/"):
+            raise ValueError(f"a path begins with /, and a prefix names a segment: {path!r}")
+    spellings = frozenset(spelling for path in paths for spelling in _with_and_without_slash(path))
+    # Each request's path is looked for. In a set alone that takes no call.
+    return _WithPrefixes(spellings, tuple(f"{prefix}/" for prefix in trimmed)) if trimmed else spellings
 
-    def __init__(self, exact: Iterable[str], prefixes: Iterable[str]) -> None:
-        if isinstance(exact, str) or isinstance(prefixes, str):
-            raise ValueError("paths and prefixes are lists, also of one")
-        paths, trimmed = tuple(exact), tuple(prefix.rstrip("/") for prefix in prefixes)
-        for path in (*paths, *trimmed):
-            if not path.startswith("/"):
-                raise ValueError(f"a path begins with /, and a prefix names a segment: {path!r}")
-        self._exact = frozenset(spelling for path in paths for spelling in _with_and_without_slash(path))
-        self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._exact or bool(self._prefixes and self._is_below(path))
+class _WithPrefixes:
+    def __init__(self, exact: frozenset[str], prefixes: tuple[str, ...]) -> None:
+        self._exact, self._prefixes = exact, prefixes
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._exact or self._is_below(str(path))
 
     def _is_below(self, path: str) -> bool:
         # Somebody behind us may read dots as the way up.

@@ -22,8 +22,16 @@ NO_SCOPE: Scope = {}
 
 
 class RequestContext:
-    """One request. Gates in other tasks and threads see the same object."""
+    """One request. Gates in other tasks and threads see the same object.
 
+    Whoever makes one sets the first four: to call a constructor would take longer than what it does.
+    """
+
+    client: EntitlementClient
+    enforce: bool
+    scope: Scope
+    path: str
+    """As the application's routes name it."""
     resolved: Resolved | None = None
     would_refuse: Problem | None = None
     """The first for which shadow mode let the request pass."""
@@ -31,13 +39,6 @@ class RequestContext:
     """A gate would let it pass."""
     is_let_in = False
     """The decorator beside the gate did so."""
-
-    def __init__(self, client: EntitlementClient, enforce: bool, scope: Scope, path: str) -> None:
-        self.client = client
-        self.enforce = enforce
-        self.scope = scope
-        self.path = path
-        """As the application's routes name it."""
 
     def refuse(self, problem: Problem) -> Problem | None:
         """The problem, where gates are enforced. In shadow mode it is counted and marked instead, and logged when the
