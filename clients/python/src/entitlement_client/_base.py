@@ -68,6 +68,8 @@ class BaseClient:
         self._feature_held = partial(features.feature_held, self._core)
         self.held_resolved = self._core.resolved.get
         """What `resolve` would answer to these three without asking anybody, or None. From any thread."""
+        self._resolved_of = self._core.resolved.of_request
+        """The same for the headers of an ASGI request."""
         self._wall, self._mono = clock.wall, clock.mono
         self._transport = transport or self._connect_to(target)
         self._state = "new"

@@ -67,7 +67,7 @@ class TenantMiddleware:
         # FastAPI tells the scope, but only when it is called, and around it that is too late.
         self._root = str(getattr(app, "root_path", "")) if isinstance(app, Starlette) else ""
         self._client = client
-        self._held_resolved = client.held_resolved
+        self._held = client._resolved_of
         self._public = paths_of(public_paths, public_prefixes)
         self._without_token = paths_of(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
@@ -104,9 +104,10 @@ class TenantMiddleware:
         try:
             problem = None
             if path not in self._public and scope.get("method") != "OPTIONS":
-                resolved = self._held(scope["headers"], path)
+                with_token = self._bearer_token and path not in self._without_token
+                resolved = self._held(scope["headers"], with_token)
                 if resolved is None:
-                    problem = await self._find(context)
+                    problem = await self._find(context, with_token)
                 else:
                     self._take(context, resolved)
             if problem is None:
@@ -128,41 +129,20 @@ class TenantMiddleware:
             # and the context with them: let it not keep all of the request as well.
             context.scope = NO_SCOPE
 
-    def _held(self, headers: list[tuple[bytes, bytes]], path: str) -> Resolved | None:
-        """Who this is, if that is held. Most requests end here, so it is done without a detour."""
-        found = dict(headers)
-        if len(found) != len(headers):
-            # Something comes twice. What that means is read with more care.
-            return None
-        try:
-            tenant_id, host = found.get(b"x-tenant-id", b"").decode("ascii"), found.get(b"host", b"").decode("ascii")
-            authorization = found.get(b"authorization")
-            token = self._token(authorization.decode("ascii"), path) if authorization else ""
-        except UnicodeDecodeError:
-            # Whoever asks for it next says what is wrong.
-            return None
-        return self._held_resolved(tenant_id, host, token)
-
-    def _token(self, authorization: str, path: str) -> str:
-        """The header's value, where it is one that matters."""
-        is_meant = self._bearer_token and authorization[:7].lower() == "bearer " and path not in self._without_token
-        return authorization if is_meant else ""
-
-    async def _find(self, context: RequestContext) -> Problem | None:
+    async def _find(self, context: RequestContext, with_token: bool) -> Problem | None:
         """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""
         try:
-            return await self._resolve(context)
+            return await self._resolve(context, with_token)
         except Exception:
             if self._enforce:
                 raise
             log.exception("in shadow mode a tenant could not be looked for")
             return None
 
-    async def _resolve(self, context: RequestContext) -> Problem | None:
+    async def _resolve(self, context: RequestContext, with_token: bool) -> Problem | None:
         """Finds the tenant, or what stands against it."""
-        is_token_meant = self._bearer_token and context.path not in self._without_token
         try:
-            tenant_id, host, token = carried(context.scope["headers"], is_token_meant)
+            tenant_id, host, token = carried(context.scope["headers"], with_token)
             if not (tenant_id or host or token):
                 return context.refuse(NO_TENANT)
             resolved = await self._client.resolve(tenant_id=tenant_id, host=host, bearer_token=token)
