@@ -28,10 +28,6 @@ class UsageGate(Gate):
         self._leases: dict[EntitlementClient, OrderedDict[str, Leased]] = {}
         super().__init__()
 
-    def _is_held(self) -> bool:
-        # To look is to take, and that is done once.
-        return False
-
     async def _ask(self, client: EntitlementClient, tenant: str) -> Problem | None:
         try:
             taken = await self._of(client, tenant).take(self._amount)
