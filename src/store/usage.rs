@@ -35,7 +35,7 @@ pub use self::{
     query::{Granularity, UsageSpan, UsageSpans},
     reconcile::{ReconcileRequest, Reconciled},
     report::{Reported, ReportedDay},
-    show::{CountedKey, TenantUsage},
+    show::{CountedKey, ShownMeter, TenantUsage},
     tenants_own::ByQuery,
     unread::Unread,
     zones::ZonesOfTenants,

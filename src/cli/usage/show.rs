@@ -19,14 +19,15 @@ use crate::{
     server::database,
     store::{
         time_zone_to_json,
-        usage::{CountedKey, TenantUsage},
+        usage::{CountedKey, ShownMeter, TenantUsage},
     },
 };
 
 pub(super) async fn run(args: UsageShowArgs) -> CommandResult {
     let (key, at) = (key(&args.tenant)?, Clock::System.now());
     let store = database::open_to_read(&args.database).await?;
-    let read = store.tenant_usage(&key, args.meter.as_deref(), at).await;
+    let shown = args.meter.as_deref().map(|meter| ShownMeter { meter, modules: None });
+    let read = store.tenant_usage(&key, shown, at).await;
     store.close().await;
     let usage =
         read?.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&args.tenant)))?;

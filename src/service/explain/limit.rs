@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Found;
 use crate::{
-    domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding, is_countable},
+    domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding, countable_codes},
     service::{
         Api, Database,
         cache_hint::AskedTime,
@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         Evidence, TenantKey,
-        usage::{CountedKey, TenantUsage},
+        usage::{CountedKey, ShownMeter, TenantUsage},
     },
     usage::Refusal,
 };
@@ -87,17 +87,17 @@ impl Api {
         let key = query.limit.key;
         let kind = catalogue.definitions().limit(key)?.kind;
         let Database { store, usage } = self.database.as_ref()?;
-        let read = store.tenant_usage(&query.tenant, Some(key), asked.now).await;
-        let TenantUsage { counters, mut keys, .. } = read
+        let modules = query.caller.modules().map(|codes| countable_codes(codes, catalogue));
+        let shown = ShownMeter { meter: key, modules: modules.as_ref() };
+        let read = store.tenant_usage(&query.tenant, Some(shown), asked.now).await;
+        let TenantUsage { counters, keys, .. } = read
             .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
             .ok()??;
         let tenant = &found?.facts.tenant;
         let (tenant, zones) = (tenant.id, tenant.zones(self.zone));
         let mut refusals = usage.refusals(&MeterId { tenant, meter: key.into() });
-        if let Some(modules) = query.caller.modules() {
-            let may_see = |module: &str| is_countable(module, modules.iter().copied(), catalogue);
-            keys.retain(|key| may_see(&key.row.module));
-            refusals.retain(|refusal| may_see(&refusal.module));
+        if let Some(modules) = &modules {
+            refusals.retain(|refusal| modules.contains(&*refusal.module));
         }
         if counters.is_empty() && refusals.is_empty() {
             return None;

@@ -8,7 +8,9 @@ use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
 use super::{
     Asked,
     found::{Found, KEY, StoredKey, micros},
-    postgres, sqlite,
+    postgres,
+    show::ShownMeter,
+    sqlite,
 };
 use crate::{
     domain::{Counter, CounterId, KeyId, KeyRow, Ledger, MeterId, TenantId},
@@ -124,15 +126,23 @@ impl Rows {
     }
 
     /// The keys of a meter that changed last.
-    pub(super) fn last_keys(self, id: TenantId, meter: &str, most: u32) -> Statement {
+    pub(super) fn last_keys(self, id: TenantId, shown: ShownMeter<'_>, most: u32) -> Statement {
+        let mut values = vec![tenant(id), text(shown.meter)];
+        let of_modules = shown.modules.map_or_else(String::new, |modules| {
+            let places: Vec<_> =
+                (1..=modules.len()).map(|place| format!("${}", values.len() + place)).collect();
+            values.extend(modules.iter().map(|module| text(module)));
+            format!("AND k.module_code IN ({})", places.join(", "))
+        });
         let sql = format!(
             "SELECT {}, {} AS changed_at FROM entitlement_usage_keys k \
-             WHERE k.tenant_id = {} AND k.meter = $2 ORDER BY k.changed_at DESC, k.key LIMIT {most}",
+             WHERE k.tenant_id = {} AND k.meter = $2 {of_modules} \
+             ORDER BY k.changed_at DESC, k.key LIMIT {most}",
             self.key_columns(),
             self.0.micros("k.changed_at"),
             self.0.parameter(1, "uuid")
         );
-        self.0.statement(sql, [tenant(id), text(meter)])
+        self.0.statement(sql, values)
     }
 
     /// The columns of a key, as [`key`] reads them.

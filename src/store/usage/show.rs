@@ -1,6 +1,6 @@
 //! What a tenant has used, for people.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
@@ -43,13 +43,23 @@ fn is_anchor((meter, period): &CounterId, all: &[(CounterId, Counter)]) -> bool 
     period.is_empty() && all.iter().any(has_month)
 }
 
+/// Of which meter keys are shown.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownMeter<'a> {
+    /// Its key.
+    pub meter: &'a str,
+    /// The codes of the modules for which the keys were counted; `None`: whatever they were counted
+    /// for.
+    pub modules: Option<&'a BTreeSet<&'a str>>,
+}
+
 impl Store {
     /// Reads the counters of a tenant, or only those of a meter with the keys that changed last.
     /// `None`: there is no such tenant.
     pub async fn tenant_usage(
         &self,
         tenant: &TenantKey,
-        meter: Option<&str>,
+        shown: Option<ShownMeter<'_>>,
         now: DateTime<Utc>,
     ) -> Result<Option<TenantUsage>, StoreError> {
         let Some(evidence) = self.read(tenant, now).await?.evidence else { return Ok(None) };
@@ -57,14 +67,15 @@ impl Store {
         let own = evidence.facts.tenant.own.as_ref();
         let zones = own.map(|own| Arc::clone(&own.zones)).unwrap_or_default();
         let tenant = evidence.facts.tenant.id;
+        let meter = shown.map(|shown| shown.meter);
         let counters = self.primary.query(reader.counters_of(tenant, meter)).await?;
         let counters = counters.iter().map(rows::counter).collect::<Result<Vec<_>, DbErr>>()?;
         let counters = counters.iter().filter(|(id, _)| !is_anchor(id, &counters)).cloned();
         let counters = counters.collect();
-        let keys = match meter {
+        let keys = match shown {
             None => Vec::new(),
-            Some(meter) => {
-                let found = self.primary.query(reader.last_keys(tenant, meter, MOST_KEYS)).await?;
+            Some(shown) => {
+                let found = self.primary.query(reader.last_keys(tenant, shown, MOST_KEYS)).await?;
                 let key = |row| {
                     let ((_, key), found) = rows::key(row)?;
                     let micros = row.try_get("", "changed_at")?;
