@@ -66,8 +66,8 @@ impl HeldCatalogue {
         self.held.load().as_deref().map(|read| Arc::clone(&read.catalogue))
     }
 
-    /// What is held, unless it has changed since or is older than `age`.
-    fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
+    /// What is held, unless it has changed since or is older than `age`; `None`: however old.
+    fn current(&self, age: Option<TimeDelta>, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         self.current_of(self.held.load().as_deref(), age, now).map(Arc::clone)
     }
 
@@ -75,11 +75,12 @@ impl HeldCatalogue {
     fn current_of<'a>(
         &self,
         held: Option<&'a VersionedCatalogue>,
-        age: TimeDelta,
+        age: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Option<&'a Arc<Catalogue>> {
         let current = held.filter(|read| read.changes == Some(self.changes()))?;
-        is_within(age, current.catalogue.as_of, now).then_some(&current.catalogue)
+        let is_young = age.is_none_or(|age| is_within(age, current.catalogue.as_of, now));
+        is_young.then_some(&current.catalogue)
     }
 
     /// Notes that a catalogue which was read after this number of changes says something else than
@@ -155,7 +156,7 @@ impl<L: LoadTenant> Cache<L> {
     /// The catalogue. While changes are received, the one that is held, however old; otherwise one
     /// no older than the time to live. While the database is unreachable, the one that is held.
     pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
-        self.catalogue_within(self.catalogue_time_to_live(), now).await
+        self.catalogue_within(self.time_to_live(), now).await
     }
 
     /// Reads the catalogue again if it is this old, so that nobody has to wait for that later. A
@@ -163,7 +164,7 @@ impl<L: LoadTenant> Cache<L> {
     pub async fn refresh_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) {
         if self.0.catalogue.held().is_some() && !self.0.breaker.is_open() {
             // A failure has been logged, and what is held stays.
-            drop(self.catalogue_within(age, now).await);
+            drop(self.catalogue_within(Some(age), now).await);
         }
     }
 
@@ -188,7 +189,7 @@ impl<L: LoadTenant> Cache<L> {
         if knows(&catalogue) {
             return Ok(catalogue);
         }
-        self.catalogue_within(self.0.settings.negative_ttl, now).await
+        self.catalogue_within(Some(self.0.settings.negative_ttl), now).await
     }
 
     /// Is this the catalogue that is held, and is no change of it known?
@@ -203,7 +204,7 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The catalogue, if it is held and current.
     pub fn current_catalogue(&self, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
-        self.0.catalogue.current(self.catalogue_time_to_live(), now)
+        self.0.catalogue.current(self.time_to_live(), now)
     }
 
     /// Looks at what is held of a tenant, as [`Cache::peek`] does, and at the catalogue. Neither is
@@ -215,19 +216,14 @@ impl<L: LoadTenant> Cache<L> {
         look: impl FnOnce(&Facts, &Catalogue) -> Option<R>,
     ) -> Option<R> {
         let held = self.0.catalogue.held.load();
-        let age = self.catalogue_time_to_live();
+        let age = self.time_to_live();
         let catalogue = self.0.catalogue.current_of(held.as_deref(), age, now)?;
         self.peek(id, now, |facts| look(facts, catalogue))
     }
 
-    /// How old it may become before it is read again; without a bound while changes are received.
-    fn catalogue_time_to_live(&self) -> TimeDelta {
-        self.time_to_live().unwrap_or(TimeDelta::MAX)
-    }
-
     async fn catalogue_within(
         &self,
-        age: TimeDelta,
+        age: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Result<Arc<Catalogue>, LoadError> {
         if let Some(current) = self.0.catalogue.current(age, now) {
@@ -248,7 +244,7 @@ impl<L: LoadTenant> Cache<L> {
 
     async fn load_catalogue(
         &self,
-        age: TimeDelta,
+        age: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Result<Arc<Catalogue>, LoadError> {
         let held = || self.0.catalogue.current(age, now);

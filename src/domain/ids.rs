@@ -130,8 +130,10 @@ fn is_longer_than(text: &str, max_chars: usize) -> bool {
     text.len() > max_chars * 4 || (text.len() > max_chars && text.chars().count() > max_chars)
 }
 
+/// Most texts are printable ASCII, which shows without decoding them.
 fn has_control_characters(text: &str) -> bool {
-    text.chars().any(char::is_control)
+    let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    !is_printable && text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

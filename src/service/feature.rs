@@ -87,10 +87,12 @@ impl Api {
         asked: AskedTime,
     ) -> Option<FeatureJudgement<'a>> {
         let judge = |facts: &Facts, catalogue: &Catalogue| {
-            explains(catalogue, Some(facts), &[query.named]).then(|| {
-                let provenance = self.provenance(facts);
-                self.feature_judgement(Some(facts), catalogue, provenance, query.named, asked)
-            })
+            // Judged first: subscriptions and tenant are two places in memory, which the processor fetches
+            // at the same time only if the questions to them come soon one after the other.
+            let provenance = self.provenance(facts);
+            let judgement =
+                self.feature_judgement(Some(facts), catalogue, provenance, query.named, asked);
+            explains(catalogue, Some(facts), &[query.named]).then_some(judgement)
         };
         self.cache.peek_with_catalogue(query.tenant.tenant, asked.now, judge)
     }
