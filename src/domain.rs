@@ -76,7 +76,7 @@ pub use upsert::{ModuleUpsert, PlanUpsert};
 pub use usage::{
     Corrected, CountableModules, Counter, CounterId, Event, KeyId, KeyRow, KeyState, Lease,
     LeaseRequest, Leased, Ledger, MeterId, Period, Recorded, Reservation, Reserved, Settled,
-    Unsettled, UsageKey, UsedAt, countable_codes,
+    Unsettled, UsageKey, UsedAt,
 };
 pub use usage_limit::{
     LimitDecision, LimitDefinition, LimitEnforcement, LimitInForce, LimitKind, LimitOverride,

@@ -28,6 +28,23 @@ pub struct Module {
     pub api_endpoints: Vec<String>,
 }
 
+impl Module {
+    /// A module that is sold, of which nothing else is known yet.
+    pub fn of_code(code: ModuleCode) -> Self {
+        Self {
+            code,
+            name: String::new(),
+            category: String::new(),
+            display_order: 0,
+            is_base_module: false,
+            is_active: true,
+            sections: Vec::new(),
+            frontend_routes: Vec::new(),
+            api_endpoints: Vec::new(),
+        }
+    }
+}
+
 /// A bundle of modules with a price and limits.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {

@@ -119,17 +119,7 @@ fn set_limit(limit: &mut Option<i32>, wanted: Option<i32>) {
 
 fn new_module(code: &str) -> ModuleOffer {
     ModuleOffer {
-        module: Module {
-            code: ModuleCode::new(code),
-            name: String::new(),
-            category: String::new(),
-            display_order: 0,
-            is_base_module: false,
-            is_active: true,
-            sections: Vec::new(),
-            frontend_routes: Vec::new(),
-            api_endpoints: Vec::new(),
-        },
+        module: Module::of_code(ModuleCode::new(code)),
         description: String::new(),
         dependencies: Vec::new(),
         price_monthly: None,

@@ -14,7 +14,7 @@ use thiserror::Error;
 pub use self::{
     leases::{LeaseRequest, Leased, Settled},
     ledger::{CounterId, KeyId, Ledger, Reserved},
-    modules::{CountableModules, countable_codes},
+    modules::CountableModules,
     recording::{Corrected, Event, Recorded},
     sums::{Sum, SumId, Sums},
 };

@@ -9,17 +9,7 @@ fn catalogue(
     default: Option<Setting>,
     says: Option<PlanFeature>,
 ) -> Catalogue {
-    let module = Module {
-        code: ModuleCode::new("finance"),
-        name: String::new(),
-        category: String::new(),
-        display_order: 0,
-        is_base_module: false,
-        is_active: true,
-        sections: Vec::new(),
-        frontend_routes: Vec::new(),
-        api_endpoints: Vec::new(),
-    };
+    let module = Module::of_code(ModuleCode::new("finance"));
     let defined = FeatureDefinition {
         key: "rows".into(),
         name: String::new(),

@@ -18,15 +18,10 @@ fn codes(codes: &[&str]) -> Vec<ModuleCode> {
 fn offer(name: &str, dependencies: &[&str]) -> ModuleOffer {
     ModuleOffer {
         module: Module {
-            code: code(name),
             name: name.into(),
-            category: String::new(),
-            display_order: 0,
             is_base_module: name == "base",
             is_active: name != "retired",
-            sections: Vec::new(),
-            frontend_routes: Vec::new(),
-            api_endpoints: Vec::new(),
+            ..Module::of_code(code(name))
         },
         description: String::new(),
         dependencies: codes(dependencies),

@@ -137,15 +137,5 @@ fn a_feature_that_is_not_defined_for_the_module_is_found() {
 }
 
 pub(super) fn module() -> Module {
-    Module {
-        code: ModuleCode::new(""),
-        name: String::new(),
-        category: String::new(),
-        display_order: 0,
-        is_base_module: false,
-        is_active: true,
-        sections: Vec::new(),
-        frontend_routes: Vec::new(),
-        api_endpoints: Vec::new(),
-    }
+    Module::of_code(ModuleCode::new(""))
 }

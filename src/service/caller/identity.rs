@@ -90,9 +90,9 @@ impl<'a> CallerIdentity<'a> {
     /// The modules for which it may count, as this catalogue knows them; `None`: all.
     pub(in crate::service) fn countable(
         self,
-        catalogue: &Arc<Catalogue>,
+        catalogue: &Catalogue,
     ) -> Option<Arc<CountableModules>> {
-        Some(CountableModules::new(self.modules()?, Arc::clone(catalogue)).into())
+        Some(CountableModules::new(self.modules()?, catalogue).into())
     }
 
     /// The caller's name; empty if callers have no names.

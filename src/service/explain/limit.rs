@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Found;
 use crate::{
-    domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding, countable_codes},
+    domain::{Catalogue, Counter, MeterId, Period, calendar::ZoneStanding},
     service::{
         Api, Database,
         cache_hint::AskedTime,
@@ -87,8 +87,8 @@ impl Api {
         let key = query.limit.key;
         let kind = catalogue.definitions().limit(key)?.kind;
         let Database { store, usage } = self.database.as_ref()?;
-        let modules = query.caller.modules().map(|codes| countable_codes(codes, catalogue));
-        let shown = ShownMeter { meter: key, modules: modules.as_ref() };
+        let countable = query.caller.countable(catalogue);
+        let shown = ShownMeter { meter: key, modules: countable.as_deref() };
         let read = store.tenant_usage(&query.tenant, Some(shown), asked.now).await;
         let TenantUsage { counters, keys, .. } = read
             .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
@@ -96,8 +96,8 @@ impl Api {
         let tenant = &found?.facts.tenant;
         let (tenant, zones) = (tenant.id, tenant.zones(self.zone));
         let mut refusals = usage.refusals(&MeterId { tenant, meter: key.into() });
-        if let Some(modules) = &modules {
-            refusals.retain(|refusal| modules.contains(&*refusal.module));
+        if let Some(countable) = &countable {
+            refusals.retain(|refusal| countable.have(&refusal.module));
         }
         if counters.is_empty() && refusals.is_empty() {
             return None;

@@ -129,9 +129,10 @@ impl Rows {
     pub(super) fn last_keys(self, id: TenantId, shown: ShownMeter<'_>, most: u32) -> Statement {
         let mut values = vec![tenant(id), text(shown.meter)];
         let of_modules = shown.modules.map_or_else(String::new, |modules| {
+            let codes = modules.codes();
             let places: Vec<_> =
-                (1..=modules.len()).map(|place| format!("${}", values.len() + place)).collect();
-            values.extend(modules.iter().map(|module| text(module)));
+                (1..=codes.len()).map(|place| format!("${}", values.len() + place)).collect();
+            values.extend(codes.map(text));
             format!("AND k.module_code IN ({})", places.join(", "))
         });
         let sql = format!(

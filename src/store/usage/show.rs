@@ -1,13 +1,13 @@
 //! What a tenant has used, for people.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 
 use super::rows::{self, Rows};
 use crate::{
-    domain::{Counter, CounterId, KeyRow, calendar::ZoneFrom},
+    domain::{CountableModules, Counter, CounterId, KeyRow, calendar::ZoneFrom},
     store::{Store, StoreError, TenantKey, ask::Ask},
 };
 
@@ -48,9 +48,8 @@ fn is_anchor((meter, period): &CounterId, all: &[(CounterId, Counter)]) -> bool 
 pub struct ShownMeter<'a> {
     /// Its key.
     pub meter: &'a str,
-    /// The codes of the modules for which the keys were counted; `None`: whatever they were counted
-    /// for.
-    pub modules: Option<&'a BTreeSet<&'a str>>,
+    /// The modules for which the keys were counted; `None`: whatever they were counted for.
+    pub modules: Option<&'a CountableModules>,
 }
 
 impl Store {

@@ -45,15 +45,10 @@ fn copy(number: u128, outdated_after: Option<DateTime<Utc>>) -> FactsCopy {
 
 fn catalogue() -> Catalogue {
     let module = Module {
-        code: ModuleCode::new("finance"),
         name: "Finance".into(),
-        category: String::new(),
         display_order: 1,
-        is_base_module: false,
-        is_active: true,
         sections: vec![1],
-        frontend_routes: Vec::new(),
-        api_endpoints: Vec::new(),
+        ..Module::of_code(ModuleCode::new("finance"))
     };
     Catalogue::new(vec![module], Vec::new(), 3, at(1))
 }
