@@ -2,7 +2,6 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::domain::Setting;
@@ -12,10 +11,6 @@ const SEPARATOR: char = '\0';
 
 /// Up to so many names are looked at in turn: that is quicker than a search, which compares texts.
 const FEW: usize = 16;
-
-/// Up to so many names are stored in the place of the flags themselves. A question about a tenant
-/// that was not asked for lately waits for memory, once for each place that leads to the next.
-const INLINE: usize = 12;
 
 /// A module's code and the key of one of its features.
 ///
@@ -102,7 +97,7 @@ impl FlagRow {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Flags {
     /// Of the flags that are on, ordered; then of those that are off, ordered.
-    names: SmallVec<[FlagName; INLINE]>,
+    names: Box<[FlagName]>,
     /// How many are on.
     on: usize,
     /// By place among the names.
@@ -124,17 +119,15 @@ impl Flags {
         rows.sort_by(FlagRow::order);
         rows.dedup_by(|later, first| later.name == first.name);
         rows.sort_by_key(|row| !row.is_on);
-        let mut names: SmallVec<_> = rows.iter().map(|row| row.name.clone()).collect();
-        names.shrink_to_fit();
+        let names = rows.iter().map(|row| row.name.clone()).collect();
         let on = rows.iter().filter(|row| row.is_on).count();
         let values = (0..).zip(rows).filter_map(|(place, row)| Some((place, row.value?))).collect();
         Self { names, on, values }
     }
 
-    /// The room that they take elsewhere, in bytes, beside what flags of other tenants share.
+    /// The room that they take, in bytes, beside what flags of other tenants share.
     pub fn bytes(&self) -> usize {
-        let names = if self.names.spilled() { size_of_val(&*self.names) } else { 0 };
-        names + size_of_val(&*self.values)
+        size_of_val(&*self.names) + size_of_val(&*self.values)
     }
 
     /// The flag for a feature of the module with this code.
