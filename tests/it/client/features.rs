@@ -54,12 +54,23 @@ impl World {
 
     /// Asks until the answer is such, and held: news travels by itself.
     pub async fn until_feature(&self, key: &str, such: impl Fn(&FeatureAnswer) -> bool) {
+        drop(self.held_feature(key, such).await);
+    }
+
+    /// The same, and what was held then: late news of the catalogue outdates all that is held.
+    async fn held_feature(
+        &self,
+        key: &str,
+        such: impl Fn(&FeatureAnswer) -> bool,
+    ) -> FeatureAnswer {
         let started = Instant::now();
         loop {
             let answer = self.feature(key).await;
             let held = self.client.feature_held(tenant(1), "finance", key);
-            if such(&answer) && held.is_some_and(|held| such(&held)) {
-                return;
+            if such(&answer)
+                && let Some(held) = held.filter(&such)
+            {
+                return held;
             }
             assert!(started.elapsed() < PATIENCE, "still {answer:?}");
             tokio::task::yield_now().await;
@@ -111,7 +122,7 @@ on_both! {
         world.until_feature(KEY, |it| it.reason() == FeatureReason::Plan).await;
         let mut grpc = world.server.client.clone();
         for key in [KEY, "rows", "odd", "teleport"] {
-            let held = world.client.feature_held(tenant(1), "finance", key).unwrap();
+            let held = world.held_feature(key, |_| true).await;
             let request = entitlementd::proto::v1::CheckFeatureRequest {
                 tenant_id: tenant(1).to_string(),
                 module_code: "finance".into(),
