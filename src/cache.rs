@@ -12,6 +12,7 @@
 //! What callers wait for comes first: see `queue`. What nobody waits for is read again at a pace of
 //! its own: see `revalidate`.
 
+mod ahead;
 mod breaker;
 mod busy;
 mod bypass;
@@ -49,24 +50,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use self::{
-    breaker::Breaker,
-    catalogue::HeldCatalogue,
-    change_clock::ChangeClock,
-    fair_limiter::{FairLimiter, LimiterSettings},
-    held::HeldFacts,
-    known::Absent,
-    known_tenants::KnownTenants,
-    load_health::LoadHealth,
-    lookup::{Lookup, is_within},
-    queue::{LoadQueue, MAX_WAIT, Priority},
-    relay::Relay,
-    restored::Restored,
-    revalidate::Differences,
-    trust::Trust,
-    watchers::Watchers,
-};
 pub use self::{
+    ahead::HeldAhead,
     copies::{CatalogueCopy, FactsCopy},
     error::LoadError,
     event::Event,
@@ -83,6 +68,23 @@ pub use self::{
     tally::Tally,
     trust::FeedState,
     watchers::{Events, Received},
+};
+use self::{
+    breaker::Breaker,
+    catalogue::HeldCatalogue,
+    change_clock::ChangeClock,
+    fair_limiter::{FairLimiter, LimiterSettings},
+    held::HeldFacts,
+    known::Absent,
+    known_tenants::KnownTenants,
+    load_health::LoadHealth,
+    lookup::{Lookup, is_within},
+    queue::{LoadQueue, MAX_WAIT, Priority},
+    relay::Relay,
+    restored::Restored,
+    revalidate::Differences,
+    trust::Trust,
+    watchers::Watchers,
 };
 use crate::{
     domain::{Facts, Label, TenantId},

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod kept;
 pub mod limits;
 pub mod module;
+pub mod module_names;
 pub mod money;
 pub mod mutation;
 pub mod offer;
@@ -58,6 +59,7 @@ pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
 pub use kept::{KeptAt, KeptFeature, KeptLimit, KeptTerms};
 pub use module::{Module, Plan};
+pub use module_names::ModuleNames;
 pub use money::Money;
 pub use mutation::{
     BillingCycle, Disabling, Enabling, Ends, Mutation, Onboarding, PlanChange, SettableStatus,

@@ -170,7 +170,7 @@ pub async fn start_edge(args: EdgeArgs, clock: Clock) -> Result<Running, ServeEr
         facts_from: source.to_string(),
         given: &args.given,
         off: &[("enforcement", args.instance.gateway.enforce == Enforce::Off)],
-        work: Work::Edge(Box::new(EdgeWork { source, upstream, hold: args.upstream.hold })),
+        work: Work::Edge(Box::new(EdgeWork { source, upstream })),
         security,
         health,
         report,

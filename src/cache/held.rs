@@ -8,15 +8,19 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-use super::ring::Ring;
+use super::{ahead::HeldAhead, ring::Ring};
 use crate::domain::{Facts, TenantId};
 
 /// The epoch of facts that are known to have changed.
@@ -44,6 +48,10 @@ pub(super) struct HeldFacts {
     /// How often something has become different.
     changes: AtomicU64,
     evictions: AtomicU64,
+    /// Which tenants are held ahead: they make room last.
+    ahead: ArcSwap<HeldAhead>,
+    /// Of those.
+    evictions_ahead: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -92,6 +100,8 @@ impl HeldFacts {
             ring: Mutex::new(Ring::new(capacity)),
             changes: 0.into(),
             evictions: 0.into(),
+            ahead: ArcSwap::default(),
+            evictions_ahead: 0.into(),
         }
     }
 
@@ -235,6 +245,19 @@ impl HeldFacts {
         self.evictions.load(Ordering::Relaxed)
     }
 
+    pub(super) fn hold_ahead(&self, whom: HeldAhead) {
+        self.ahead.store(Arc::new(whom));
+    }
+
+    pub(super) fn held_ahead(&self) -> Arc<HeldAhead> {
+        self.ahead.load_full()
+    }
+
+    /// How many tenants that were held ahead had to make room for others.
+    pub(super) fn evictions_ahead(&self) -> u64 {
+        self.evictions_ahead.load(Ordering::Relaxed)
+    }
+
     /// How often something that is held has become different.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
@@ -257,12 +280,16 @@ impl HeldFacts {
 
     fn add(&self, ring: &mut Ring, facts: Facts, epoch: u32) {
         let id = facts.tenant.id;
-        let spare = |id: &TenantId| {
-            self.by_id.get(id).is_some_and(|held| held.asked_for.swap(false, Ordering::Relaxed))
+        let ahead = self.ahead.load();
+        let is_spared = |held: &Held| {
+            held.asked_for.swap(false, Ordering::Relaxed) || ahead.prefers(&held.facts)
         };
+        let spare = |id: &TenantId| self.by_id.get(id).is_some_and(|held| is_spared(&held));
         let (place, evicted) = ring.take_place(id, spare);
         self.evictions.fetch_add(u64::from(evicted.is_some()), Ordering::Relaxed);
         if let Some((_, held)) = evicted.and_then(|evicted| self.by_id.remove(&evicted)) {
+            let was_ahead = u64::from(ahead.includes(&held.facts));
+            self.evictions_ahead.fetch_add(was_ahead, Ordering::Relaxed);
             self.forget_subdomain(&held.facts);
         }
         self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);

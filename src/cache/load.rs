@@ -124,7 +124,7 @@ impl<L: LoadTenant> Inner<L> {
                     );
                 }
                 let in_place = |(load, loaded): (StartedLoad, _)| {
-                    let outcome = self.keep(&load.key, loaded, sent);
+                    let outcome = self.keep(&load, loaded, sent);
                     (load, outcome)
                 };
                 // All are kept before the first caller is answered: those who wait on one connection
@@ -140,12 +140,15 @@ impl<L: LoadTenant> Inner<L> {
 
     fn keep(
         &self,
-        key: &TenantKey,
+        load: &StartedLoad,
         loaded: Result<Loaded, StoreError>,
         sent: Sent,
     ) -> Result<Known, LoadError> {
         match loaded {
-            Ok(loaded) => Ok(self.put_in_place(key, loaded, sent)),
+            Ok(loaded) if load.priority == Priority::Background && self.passes_over(&loaded) => {
+                Ok(self.known(loaded, sent))
+            }
+            Ok(loaded) => Ok(self.put_in_place(&load.key, loaded, sent)),
             Err(error) => {
                 self.failed(&error);
                 Err(error.into())
@@ -230,17 +233,30 @@ impl<L: LoadTenant> Inner<L> {
         log_limited!(self.log_limiter, warn, %error, "a load failed: {error}");
     }
 
+    /// Is it nobody whom this instance holds, or is to hold ahead?
+    fn passes_over(&self, loaded: &Loaded) -> bool {
+        let is_passed_over = |facts: &Facts| {
+            !self.facts.holds(facts.tenant.id) && self.facts.held_ahead().passes_over(facts)
+        };
+        loaded.facts.as_ref().is_some_and(is_passed_over)
+    }
+
+    fn known(&self, loaded: Loaded, sent: Sent) -> Known {
+        let stale = !self.vouches_for(sent) || loaded.was_so_at.is_some();
+        Known { stale, ..Known::of(loaded) }
+    }
+
     /// Stores what was read, and returns it.
     pub(super) fn put_in_place(&self, key: &TenantKey, loaded: Loaded, sent: Sent) -> Known {
-        let was_so_at = loaded.was_so_at;
-        let stale = !self.vouches_for(sent) || was_so_at.is_some();
-        let known = Known { stale, ..Known::of(loaded) };
-        let was_so_at = was_so_at.or(sent.known_at);
+        let was_so_at = loaded.was_so_at.or(sent.known_at);
+        let known = self.known(loaded, sent);
         let _placing = self.placing.lock();
         match &known.facts {
-            Some(facts) if stale => self.facts.insert_outdated(facts.clone(), was_so_at),
+            Some(facts) if known.stale => self.facts.insert_outdated(facts.clone(), was_so_at),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
-            None if stale => self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl),
+            None if known.stale => {
+                self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl);
+            }
             None => self.place_nothing(key, &known, sent),
         }
         known

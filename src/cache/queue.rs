@@ -103,6 +103,8 @@ pub(super) struct Batch {
 /// A load that has begun.
 pub(super) struct StartedLoad {
     pub(super) key: TenantKey,
+    /// Who waited for it when it began.
+    pub(super) priority: Priority,
     number: u64,
     answer: Option<oneshot::Sender<Result<Known, LoadError>>>,
     queue: Arc<LoadQueue>,
@@ -183,9 +185,11 @@ impl LoadQueue {
                 too_late.push(waiting.answer);
                 continue;
             }
+            let priority = waiting.asked.priority;
             asked.push(waiting.asked);
             loads.push(StartedLoad {
                 key,
+                priority,
                 number,
                 answer: Some(waiting.answer),
                 queue: Arc::clone(self),

@@ -10,23 +10,27 @@ use crate::{
 
 impl<L: LoadTenant> Cache<L> {
     /// Takes in what another instance has sent of a tenant that has changed. Facts are held if those of
-    /// the tenant were, or `holds_all`.
-    pub fn receive(&self, sent: ChangeOutcome, holds_all: bool, now: DateTime<Utc>) {
+    /// the tenant were, or if it is held ahead.
+    pub fn receive(&self, sent: ChangeOutcome, now: DateTime<Utc>) {
         let event = Event::Tenant(sent.tenant(), sent.revision());
         match sent {
-            ChangeOutcome::Facts(facts) => self.0.receive_facts(facts, holds_all),
+            ChangeOutcome::Facts(facts) => self.0.receive_facts(facts),
             ChangeOutcome::Gone(id, revision) => self.0.receive_absence(id, revision, now),
             unread @ ChangeOutcome::Unread(_) => self.0.relay.pass_on_outcome(|| unread),
         }
         self.notify(event);
     }
 
-    /// Holds a tenant, unless what is held of it is known to be so.
-    pub async fn hold(&self, id: TenantId, now: DateTime<Utc>) -> Result<(), LoadError> {
+    /// Holds a tenant ahead, unless what is held of it is known to be so. `false`: it is none of those
+    /// that are held ahead.
+    pub async fn hold(&self, id: TenantId, now: DateTime<Utc>) -> Result<bool, LoadError> {
         if self.0.peek(id, now, |_| Some(())).is_some() {
-            return Ok(());
+            return Ok(true);
         }
-        self.load(TenantKey::Id(id), Priority::Background, now).await.map(|_| ())
+        let known = self.load(TenantKey::Id(id), Priority::Background, now).await?;
+        // What may have changed since may have made it one of them.
+        let sure = known.facts.filter(|_| !known.stale);
+        Ok(sure.is_none_or(|facts| !self.held_ahead().passes_over(&facts)))
     }
 
     /// The other instance does not hear from the database; `proof`: when it last did.
@@ -41,9 +45,9 @@ impl<L: LoadTenant> Cache<L> {
 }
 
 impl<L: LoadTenant> Inner<L> {
-    fn receive_facts(&self, facts: Facts, holds_all: bool) {
+    fn receive_facts(&self, facts: Facts) {
         let _placing = self.placing.lock();
-        if holds_all || self.facts.holds(facts.tenant.id) {
+        if self.facts.holds(facts.tenant.id) || self.facts.held_ahead().includes(&facts) {
             let epoch = self.trust.trusted().epoch;
             self.put_current(&facts, epoch);
         } else {

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use http::Uri;
 
-use super::{Given, InstanceArgs};
+use super::{Given, InstanceArgs, value};
 
 /// The arguments of `edge`.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +70,17 @@ pub struct UpstreamArgs {
     /// upstream may send, so that none is ever asked for, and an outage locks nobody out.
     #[arg(long, env = "ENTITLEMENTD_HOLD", value_enum, default_value_t)]
     pub hold: Hold,
+    /// The modules whose tenants `--hold all` holds, by their codes: those that have a subscription to one
+    /// of them, whatever has become of it. Others are held as with `used`. Repeatable; commas in the
+    /// environment [default: every tenant is held]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_HOLD_MODULES",
+        value_name = "MODULE",
+        value_delimiter = ',',
+        value_parser = value::module_code
+    )]
+    pub hold_modules: Vec<String>,
 }
 
 /// Which tenants are held.

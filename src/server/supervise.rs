@@ -34,7 +34,7 @@ use super::{
     },
 };
 use crate::{
-    config::{ChangesArgs, Hold, InstanceArgs, LimitArgs, NightlyLevel},
+    config::{ChangesArgs, InstanceArgs, LimitArgs, NightlyLevel},
     service::{
         Api, Core,
         admin::SETUP_TIMEOUT,
@@ -78,7 +78,6 @@ pub(super) struct CoreWork {
 pub(super) struct EdgeWork {
     pub(super) source: UpstreamSource,
     pub(super) upstream: Arc<Upstream>,
-    pub(super) hold: Hold,
 }
 
 pub(super) struct Server {
@@ -224,11 +223,8 @@ impl Server {
     }
 
     /// Feeds the cache from another instance.
-    async fn follow_the_upstream(
-        &self,
-        EdgeWork { source, upstream, hold }: &EdgeWork,
-    ) -> Infallible {
-        let follow = Follow::new(&self.api, upstream, source, *hold, &self.report);
+    async fn follow_the_upstream(&self, EdgeWork { source, upstream }: &EdgeWork) -> Infallible {
+        let follow = Follow::new(&self.api, upstream, source, &self.report);
         tokio::select! {
             never = follow.run() => never,
             never = upkeep::run_at_the_edge(&self.api) => never,

@@ -99,13 +99,13 @@ async fn what_is_sent_of_a_change_is_not_kept_where_what_came_of_a_later_one_was
     assert_eq!(cache.get(tenant(0), at(1)).await.unwrap().revision, 2);
     // The news of the first change comes late, and what it came to then.
     cache.apply_changes(&[Change::Tenant(tenant(0))], at(2));
-    cache.receive(ChangeOutcome::Facts(sent.clone()), false, at(2));
+    cache.receive(ChangeOutcome::Facts(sent.clone()), at(2));
     assert_eq!(cache.get(tenant(0), at(2)).await.unwrap().revision, 2);
     // A database that was put back to an earlier state is believed all the same.
     cache.reset(at(100));
     let mut restored = sent;
     restored.as_of = at(100);
-    cache.receive(ChangeOutcome::Facts(restored), false, at(100));
+    cache.receive(ChangeOutcome::Facts(restored), at(100));
     assert_eq!(cache.get(tenant(0), at(100)).await.unwrap().revision, 1);
 }
 

@@ -3,6 +3,7 @@
 
 mod chain;
 mod hold;
+mod hold_modules;
 mod hops;
 mod hour;
 mod outage;

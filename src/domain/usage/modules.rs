@@ -1,33 +1,26 @@
 //! For which modules somebody may count.
 
-use std::collections::BTreeSet;
-
-use crate::domain::{Catalogue, ModuleCode};
+use crate::domain::{Catalogue, ModuleNames};
 
 /// The modules for which a caller may count. It takes and gives back nothing under keys of others.
 #[derive(Clone, Debug)]
-pub struct CountableModules(BTreeSet<Box<str>>);
+pub struct CountableModules(ModuleNames);
 
 impl CountableModules {
     /// These, by whatever name the catalogue knows them.
     pub fn new<'a>(codes: impl IntoIterator<Item = &'a str>, catalogue: &Catalogue) -> Self {
-        let names = |code| {
-            let now = catalogue.code_of_now(code);
-            let former = catalogue.former_codes(now).map(ModuleCode::as_str);
-            former.chain([now]).map(Into::into).collect::<Vec<_>>()
-        };
-        Self(codes.into_iter().flat_map(names).chain(["".into()]).collect())
+        Self(ModuleNames::new(codes.into_iter().chain([""]), catalogue))
     }
 
     /// Is this one of them? What is the tenant's own, without a module, is open to all.
     pub fn have(&self, module: &str) -> bool {
-        self.0.contains(module)
+        self.0.contain(module)
     }
 
     /// Every code under which something of theirs was counted, ordered; the empty one is the tenant's
     /// own.
     pub fn codes(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|code| &**code)
+        self.0.iter()
     }
 }
 
@@ -36,7 +29,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::domain::Module;
+    use crate::domain::{Module, ModuleCode};
 
     #[test]
     fn a_module_is_countable_by_whatever_name_it_had_and_has() {

@@ -31,7 +31,6 @@ use super::{
 };
 use crate::{
     cache::FeedState,
-    config::Hold,
     domain::TenantId,
     proto::{
         FollowFactsResponse,
@@ -66,12 +65,13 @@ pub(crate) struct Follow<'a> {
     api: &'a Api,
     upstream: &'a Upstream,
     source: &'a UpstreamSource,
-    hold: Hold,
     report: &'a Mutex<FeedReport>,
-    /// What is to be read where every tenant is held.
+    /// What is to be read where tenants are held ahead.
     wanted: Mutex<Wanted>,
-    /// There is some of it.
+    /// There is some of it, or other modules count.
     wants: Notify,
+    /// The tenants that have none of the modules whose tenants are held ahead, and have not changed since.
+    passed_over: Mutex<HashSet<TenantId>>,
     /// What was received up to there is known.
     position: Mutex<Option<proto::Position>>,
     /// The tenants that have changed, of which it was not sent what has become of them.
@@ -93,17 +93,16 @@ impl<'a> Follow<'a> {
         api: &'a Api,
         upstream: &'a Upstream,
         source: &'a UpstreamSource,
-        hold: Hold,
         report: &'a Mutex<FeedReport>,
     ) -> Self {
         Self {
             api,
             upstream,
             source,
-            hold,
             report,
             wanted: Mutex::default(),
             wants: Notify::new(),
+            passed_over: Mutex::default(),
             position: Mutex::default(),
             awaited: Mutex::default(),
             told: Mutex::default(),
@@ -115,7 +114,7 @@ impl<'a> Follow<'a> {
         self.unlist();
         tokio::select! {
             never = self.follow() => never,
-            never = self.hold_all(), if self.hold == Hold::All => never,
+            never = self.hold_ahead(), if self.source.holds_ahead() => never,
         }
     }
 

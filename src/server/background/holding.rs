@@ -1,11 +1,14 @@
-//! How much is held of all that there is, by an instance that is to hold every tenant.
+//! How much is held of all that is to be held before anybody asks for it.
 
-use crate::{cache::Cache, store::LoadTenant};
+use crate::{
+    cache::{Cache, HeldAhead},
+    store::LoadTenant,
+};
 
 /// What was found when all tenants were looked through the last time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Holding {
-    /// Nothing: it need not hold every tenant.
+    /// Nothing: none is held ahead.
     #[default]
     Used,
     /// It is not known which there are.
@@ -16,7 +19,7 @@ pub(crate) enum Holding {
         unread: usize,
         /// For so many there is no room.
         beyond: usize,
-        /// So many had made room for others by then.
+        /// So many that were held ahead had made room for others by then.
         evictions: u64,
     },
 }
@@ -28,7 +31,7 @@ impl Holding {
     /// How many tenants are not held, at least; `None`: that is not known, or does not matter.
     pub(crate) fn missing(self, cache: &Cache<impl LoadTenant>) -> Option<usize> {
         let Self::Listed { unread, beyond, evictions } = self else { return None };
-        let has_evicted = cache.evictions() != evictions;
+        let has_evicted = cache.evictions_ahead() != evictions;
         Some((unread + beyond).max(usize::from(has_evicted)))
     }
 
@@ -43,14 +46,24 @@ impl Holding {
         }
     }
 
-    /// The same as a sentence; `None`: it need not hold every tenant.
+    /// The same as a sentence; `None`: none is held ahead.
     pub(crate) fn sentence(self, cache: &Cache<impl LoadTenant>) -> Option<String> {
-        let held = cache.len();
-        Some(match (self, self.missing(cache)) {
-            (Self::Used, _) => return None,
-            (_, None) => format!("{held} tenants are held, of how many is not known yet"),
-            (_, Some(0)) => format!("all {held} tenants are held"),
-            (_, Some(missing)) => format!("{held} of at least {} tenants are held", held + missing),
+        let (held, ahead) = (cache.len(), cache.held_ahead());
+        Some(match (self, self.missing(cache), &*ahead) {
+            (Self::Used, ..) => return None,
+            (_, None, _) => format!("{held} tenants are held, of how many is not known yet"),
+            (_, Some(0), HeldAhead::OfModules(_)) => {
+                format!("{held} tenants are held, among them all that have one of the modules")
+            }
+            (_, Some(0), _) => format!("all {held} tenants are held"),
+            (_, Some(missing), HeldAhead::OfModules(_)) => {
+                format!(
+                    "{held} tenants are held, and {missing} or more may be missing of those that have one of the modules"
+                )
+            }
+            (_, Some(missing), _) => {
+                format!("{held} of at least {} tenants are held", held + missing)
+            }
         })
     }
 }

@@ -9,13 +9,13 @@ use crate::{
 const HOLD_ALL: [&str; 2] = ["--hold", "all"];
 
 impl Server {
-    async fn until_it_says(&self, sentence: &str) {
+    pub async fn until_it_says(&self, sentence: &str) {
         let line = format!("\nhold: {sentence}");
         until_so(sentence, async || self.readyz().await.body.ends_with(&line)).await;
     }
 
     /// What the metrics say: a word, and how many are missing.
-    async fn holds(&self, word: &str, missing: f64) {
+    pub async fn holds(&self, word: &str, missing: f64) {
         let metrics = self.metrics().await;
         for other in ["used", "unlisted", "some", "all"] {
             let found = metrics.of(&format!("hold_state{{state=\"{other}\"}}"));
@@ -24,7 +24,7 @@ impl Server {
         assert_eq!(metrics.of("hold_missing_tenants"), missing);
     }
 
-    async fn until_held_are(&self, tenants: f64) {
+    pub async fn until_held_are(&self, tenants: f64) {
         self.until_metrics(|metrics| metrics.of("cache_entries") == tenants).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Holding every tenant.
+//! Holding tenants ahead: every one, or those of some modules.
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Follow;
 use crate::{
-    config::Hold,
-    domain::TenantId,
+    cache::HeldAhead,
+    domain::{ModuleNames, TenantId},
     server::{background::holding::Holding, jittered},
     store::{LoadTenant, StoreError, TenantKey},
 };
@@ -40,15 +40,26 @@ impl Default for Wanted {
 struct Room {
     /// So many were not asked for.
     beyond: usize,
-    /// So many had made room for others before.
+    /// So many that are held ahead had made room for others before.
     evictions: u64,
 }
 
+/// What is known of the modules whose tenants are held ahead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Modules {
+    /// What they are called.
+    Known,
+    /// What they were called: that may have changed.
+    Outdated,
+    /// Nothing.
+    Unknown,
+}
+
 impl Follow<'_> {
-    /// This is to be read, where every tenant is held.
+    /// This is to be read, where tenants are held ahead.
     pub(super) fn want(&self, more: Wanted) {
         let is_nothing = matches!(&more, Wanted::Some(ids) if ids.is_empty());
-        if is_nothing || self.hold != Hold::All {
+        if is_nothing || !self.source.holds_ahead() {
             return;
         }
         let mut wanted = self.wanted.lock();
@@ -62,27 +73,69 @@ impl Follow<'_> {
 
     /// It is not known any more which tenants there are.
     pub(super) fn unlist(&self) {
-        if self.hold == Hold::All {
+        if self.source.holds_ahead() {
+            self.passed_over.lock().clear();
             self.report.lock().holding = Holding::Unlisted;
         }
     }
 
+    /// Modules may be called otherwise now.
+    pub(super) fn modules_changed(&self) {
+        if !self.source.hold_modules().is_empty() {
+            self.wants.notify_one();
+        }
+    }
+
     /// Reads what is wanted, and never returns.
-    pub(super) async fn hold_all(&self) -> Infallible {
+    pub(super) async fn hold_ahead(&self) -> Infallible {
         let [shortest, longest] = PAUSES;
         let mut pause = shortest;
         loop {
             self.wants.notified().await;
-            let wanted = std::mem::take(&mut *self.wanted.lock());
-            let could_be_read = self.look_through(wanted).await;
+            let modules = self.look_for_modules().await;
+            let could_be_read = modules != Modules::Unknown && {
+                let wanted = std::mem::take(&mut *self.wanted.lock());
+                self.look_through(wanted).await
+            };
+            if modules != Modules::Known {
+                self.wants.notify_one();
+            }
             sleep(jittered(pause)).await;
             pause = if could_be_read { shortest } else { (pause * 2).min(longest) };
         }
     }
 
+    /// Finds out what the modules are called by now whose tenants are held ahead. Where that is not what
+    /// they were called, every tenant is wanted.
+    async fn look_for_modules(&self) -> Modules {
+        let (cache, codes) = (&self.api.cache, self.source.hold_modules());
+        if codes.is_empty() {
+            cache.hold_ahead(HeldAhead::Everybody);
+            return Modules::Known;
+        }
+        let catalogue = match cache.catalogue(self.api.clock.now()).await {
+            Ok(catalogue) => catalogue,
+            Err(error) => {
+                tracing::info!(%error, "the modules cannot be read yet: {error}");
+                return Modules::Unknown;
+            }
+        };
+        let names = ModuleNames::new(codes.iter().map(String::as_str), &catalogue);
+        let whom = HeldAhead::OfModules(names.into());
+        if *cache.held_ahead() != whom {
+            for code in codes.iter().filter(|code| catalogue.module(code).is_none()) {
+                tracing::warn!(%code, "--hold-modules names '{code}', which is no module");
+            }
+            cache.hold_ahead(whom);
+            self.unlist();
+            self.want(Wanted::All);
+        }
+        if cache.is_current(&catalogue) { Modules::Known } else { Modules::Outdated }
+    }
+
     /// Reads what is wanted. What cannot be read is wanted still: then it gives `false`.
     async fn look_through(&self, wanted: Wanted) -> bool {
-        let evictions = self.api.cache.evictions();
+        let evictions = self.api.cache.evictions_ahead();
         let (ids, room) = match wanted {
             Wanted::Some(ids) => (ids.into_iter().collect(), None),
             Wanted::All => match self.every_tenant().await {
@@ -124,7 +177,8 @@ impl Follow<'_> {
         }
     }
 
-    /// The tenants that there are, as far as there is room for them, and for how many there is none.
+    /// The tenants that there are and that are perhaps to be held, as far as there is room for them, and
+    /// for how many there is none.
     async fn every_tenant(&self) -> Result<(Vec<TenantId>, usize), StoreError> {
         let keys = timeout(LIST_PATIENCE, self.upstream.load_keys()).await;
         let keys = keys.unwrap_or(Err(StoreError::TimedOut))?.value;
@@ -133,6 +187,11 @@ impl Follow<'_> {
             TenantKey::Subdomain(_) => None,
         });
         let mut ids: Vec<_> = ids.collect();
+        if !self.source.hold_modules().is_empty() {
+            // How many of them are to be held shows once they are read.
+            ids.retain(|id| !self.passed_over.lock().contains(id));
+            return Ok((ids, 0));
+        }
         let (tenants, capacity) = (ids.len(), self.api.cache.settings().capacity);
         if tenants > capacity {
             tracing::warn!(
@@ -149,9 +208,26 @@ impl Follow<'_> {
     async fn read(&self, ids: Vec<TenantId>) -> HashSet<TenantId> {
         let cache = &self.api.cache;
         let failed = stream::iter(ids)
-            .map(async |id| cache.hold(id, self.api.clock.now()).await.is_err().then_some(id))
+            .map(async |id| {
+                let epoch = cache.epoch();
+                let is_held = cache.hold(id, self.api.clock.now()).await;
+                is_held.map(|is_held| self.note_read(id, is_held, epoch)).is_err().then_some(id)
+            })
             .buffer_unordered(AT_ONCE)
             .filter_map(async |failed| failed);
         failed.collect().await
+    }
+
+    /// Notes whether a tenant that was read is held ahead. One that has none of the modules and is held
+    /// all the same is looked at again: somebody has asked for it, or it has got one meanwhile; so is one
+    /// that was read before anything may have changed.
+    fn note_read(&self, id: TenantId, is_held: bool, epoch: u32) {
+        let cache = &self.api.cache;
+        let mut passed_over = self.passed_over.lock();
+        if is_held {
+            passed_over.remove(&id);
+        } else if !cache.holds(id) && cache.epoch() == epoch {
+            passed_over.insert(id);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use crate::{
-    config::{EdgeArgs, Insecure, UnusableSetting, UpstreamArgs, UpstreamUrl},
+    config::{EdgeArgs, Hold, Insecure, UnusableSetting, UpstreamArgs, UpstreamUrl},
     server::background::reloaded_files::read,
     upstream::{Client, Credentials, connect},
 };
@@ -31,6 +31,10 @@ impl UpstreamSource {
             );
             return Err(UnusableSetting::new("--upstream", problem));
         }
+        if args.upstream.hold == Hold::Used && !args.upstream.hold_modules.is_empty() {
+            let problem = "says whose tenants `--hold all` holds, and --hold is `used`";
+            return Err(UnusableSetting::new("--hold-modules", problem));
+        }
         let source = Self(args.upstream.clone());
         // Before anything is answered; later they are read again.
         source.credentials().map_err(|(flag, problem)| UnusableSetting::new(flag, problem))?;
@@ -43,6 +47,16 @@ impl UpstreamSource {
 
     pub(super) fn has_several(&self) -> bool {
         self.0.upstream.len() > 1
+    }
+
+    /// Are tenants held that nobody has asked for?
+    pub(super) fn holds_ahead(&self) -> bool {
+        self.0.hold == Hold::All
+    }
+
+    /// The codes of the modules whose tenants are held ahead, as they were given; empty: every tenant is.
+    pub(super) fn hold_modules(&self) -> &[String] {
+        &self.0.hold_modules
     }
 
     pub(super) async fn connect(&self, url: &UpstreamUrl) -> Result<Client, String> {

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::{Follow, hold::Wanted};
 use crate::{
     cache::ChangeOutcome,
-    config::Hold,
     domain::TenantId,
     observability::log_limiter::{LogLimiter, log_limited},
     proto::replication::{FactChanges, FollowOpened, GoneTenant, Position},
@@ -33,7 +32,7 @@ impl Follow<'_> {
         }
         for id in awaited {
             // What has become of it was perhaps sent on the stream before, after that had ended here.
-            self.api.cache.receive(ChangeOutcome::Unread(id), false, now);
+            self.receive(ChangeOutcome::Unread(id));
         }
         self.want(Wanted::All);
     }
@@ -95,6 +94,9 @@ impl Follow<'_> {
             self.unlist();
             self.want(Wanted::All);
         }
+        if changes.catalogue_changed {
+            self.modules_changed();
+        }
         Ok(())
     }
 
@@ -104,13 +106,17 @@ impl Follow<'_> {
         if awaited.len() > MAX_AWAITED {
             awaited.clear();
             drop(awaited);
+            self.passed_over.lock().clear();
             self.api.cache.reset(self.api.clock.now());
         }
     }
 
     fn receive(&self, sent: ChangeOutcome) {
-        self.awaited.lock().remove(&sent.tenant());
-        self.api.cache.receive(sent, self.hold == Hold::All, self.api.clock.now());
+        let id = sent.tenant();
+        self.awaited.lock().remove(&id);
+        self.api.cache.receive(sent, self.api.clock.now());
+        // Afterwards: whoever passes it over by what was so before finds it held, or is undone here.
+        self.passed_over.lock().remove(&id);
     }
 }
 
