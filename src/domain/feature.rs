@@ -80,13 +80,18 @@ pub fn check_feature<'a>(
     key: &str,
     at: DateTime<Utc>,
 ) -> FeatureDecision<'a> {
-    let decision = check(facts, catalogue, module, at);
-    let state = match facts.filter(|_| decision.allowed()) {
-        None => FeatureState::off(FeatureReason::ModuleDenied),
-        Some(facts) => state_of(facts, catalogue, catalogue.code_of_now(module), key)
-            .unwrap_or(FeatureState::off(FeatureReason::NotFound)),
-    };
-    FeatureDecision { state, module: decision }
+    // First, though the module may be denied: it is further away in memory than subscriptions are, and the
+    // processor fetches both at the same time only if it is asked for this one first.
+    let state = facts.map(|facts| {
+        state_of(facts, catalogue, catalogue.code_of_now(module), key)
+            .unwrap_or(FeatureState::off(FeatureReason::NotFound))
+    });
+    let module = check(facts, catalogue, module, at);
+    let state = state.filter(|_| module.allowed());
+    FeatureDecision {
+        state: state.unwrap_or(FeatureState::off(FeatureReason::ModuleDenied)),
+        module,
+    }
 }
 
 /// The features of the module with this code, ordered by key: exactly those that [`check_feature`]
