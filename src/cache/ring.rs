@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn somebody_makes_room_although_all_were_asked_for() {
-        let mut ring = full(200);
-        let (place, evicted) = ring.take_place(tenant(200), |_| true);
+        let mut ring = full(300);
+        let (place, evicted) = ring.take_place(tenant(300), |_| true);
         assert_eq!(
             (place as usize, evicted),
             (MAX_PASSED_OVER, Some(tenant(MAX_PASSED_OVER as u128)))
