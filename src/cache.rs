@@ -51,7 +51,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 pub use self::{
-    ahead::HeldAhead,
+    ahead::{AheadOutcome, HeldAhead, PassedOver},
     copies::{CatalogueCopy, FactsCopy},
     error::LoadError,
     event::Event,
@@ -212,11 +212,6 @@ impl<L: LoadTenant> Cache<L> {
     /// Tenants held.
     pub fn len(&self) -> usize {
         self.0.facts.len()
-    }
-
-    /// How many tenants had to make room for others.
-    pub fn evictions(&self) -> u64 {
-        self.0.facts.evictions()
     }
 
     /// Is this tenant held, outdated or not?

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Cache;
+use super::{Cache, change_clock::LoadStart};
 use crate::{
-    domain::{Facts, ModuleNames},
+    domain::{Facts, ModuleNames, TenantId},
     store::LoadTenant,
 };
 
@@ -32,8 +32,17 @@ impl HeldAhead {
     }
 
     /// Is it known to be none of them?
-    pub(super) fn passes_over(&self, facts: &Facts) -> bool {
+    pub fn passes_over(&self, facts: &Facts) -> bool {
         matches!(self, Self::OfModules(names) if !has_one_of(facts, names))
+    }
+
+    /// To make room, so many tenants are passed over that are spared, and then the next one goes. Where
+    /// nineteen in twenty are preferred, one of the others is found before that.
+    pub(super) fn most_spared(&self) -> usize {
+        match self {
+            Self::Nobody | Self::Everybody => 64,
+            Self::OfModules(_) => 512,
+        }
     }
 
     /// Is it one of them, and others are not?
@@ -41,6 +50,21 @@ impl HeldAhead {
         matches!(self, Self::OfModules(names) if has_one_of(facts, names))
     }
 }
+
+/// What has become of holding a tenant ahead.
+#[derive(Debug)]
+pub enum AheadOutcome {
+    /// It is held, or there is no such tenant.
+    Held,
+    /// It is none of those that are held ahead.
+    PassedOver(PassedOver),
+    /// It was none of them, and may have become one: nobody vouches for what was read.
+    Unsure,
+}
+
+/// A tenant that is none of those that are held ahead, as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedOver(pub(super) LoadStart);
 
 fn has_one_of(facts: &Facts, names: &ModuleNames) -> bool {
     facts.rows().iter().any(|row| names.contain(row.module.as_str()))
@@ -50,6 +74,11 @@ impl<L: LoadTenant> Cache<L> {
     /// From now on these are held ahead. Of others, those that are held stay until they make room.
     pub fn hold_ahead(&self, whom: HeldAhead) {
         self.0.facts.hold_ahead(whom);
+    }
+
+    /// Is a tenant still passed over: it is not held, and nothing has changed since it was read?
+    pub fn still_passes_over(&self, id: TenantId, PassedOver(start): PassedOver) -> bool {
+        !self.holds(id) && !self.0.change_clock.since(start, id)
     }
 
     /// Which tenants are held ahead.

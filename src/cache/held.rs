@@ -47,7 +47,6 @@ pub(super) struct HeldFacts {
     ring: Mutex<Ring>,
     /// How often something has become different.
     changes: AtomicU64,
-    evictions: AtomicU64,
     /// Which tenants are held ahead: they make room last.
     ahead: ArcSwap<HeldAhead>,
     /// Of those.
@@ -99,7 +98,6 @@ impl HeldFacts {
             hasher: RandomState::new(),
             ring: Mutex::new(Ring::new(capacity)),
             changes: 0.into(),
-            evictions: 0.into(),
             ahead: ArcSwap::default(),
             evictions_ahead: 0.into(),
         }
@@ -240,11 +238,6 @@ impl HeldFacts {
         self.ring.lock().next(places)
     }
 
-    /// How many tenants had to make room for others.
-    pub(super) fn evictions(&self) -> u64 {
-        self.evictions.load(Ordering::Relaxed)
-    }
-
     pub(super) fn hold_ahead(&self, whom: HeldAhead) {
         self.ahead.store(Arc::new(whom));
     }
@@ -285,8 +278,7 @@ impl HeldFacts {
             held.asked_for.swap(false, Ordering::Relaxed) || ahead.prefers(&held.facts)
         };
         let spare = |id: &TenantId| self.by_id.get(id).is_some_and(|held| is_spared(&held));
-        let (place, evicted) = ring.take_place(id, spare);
-        self.evictions.fetch_add(u64::from(evicted.is_some()), Ordering::Relaxed);
+        let (place, evicted) = ring.take_place(id, ahead.most_spared(), spare);
         if let Some((_, held)) = evicted.and_then(|evicted| self.by_id.remove(&evicted)) {
             let was_ahead = u64::from(ahead.includes(&held.facts));
             self.evictions_ahead.fetch_add(was_ahead, Ordering::Relaxed);

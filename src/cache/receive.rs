@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, Event, FeedState, Inner, LoadError, queue::Priority, relay::ChangeOutcome};
+use super::{
+    AheadOutcome, Cache, Event, FeedState, Inner, LoadError, PassedOver, queue::Priority,
+    relay::ChangeOutcome,
+};
 use crate::{
     domain::{Facts, TenantId},
     store::{LoadTenant, TenantKey},
@@ -21,16 +24,20 @@ impl<L: LoadTenant> Cache<L> {
         self.notify(event);
     }
 
-    /// Holds a tenant ahead, unless what is held of it is known to be so. `false`: it is none of those
-    /// that are held ahead.
-    pub async fn hold(&self, id: TenantId, now: DateTime<Utc>) -> Result<bool, LoadError> {
+    /// Holds a tenant ahead, if it is one of those that are, unless what is held of it is known to be so.
+    pub async fn hold(&self, id: TenantId, now: DateTime<Utc>) -> Result<AheadOutcome, LoadError> {
         if self.0.peek(id, now, |_| Some(())).is_some() {
-            return Ok(true);
+            return Ok(AheadOutcome::Held);
         }
+        let start = self.0.change_clock.begin();
         let known = self.load(TenantKey::Id(id), Priority::Background, now).await?;
-        // What may have changed since may have made it one of them.
-        let sure = known.facts.filter(|_| !known.stale);
-        Ok(sure.is_none_or(|facts| !self.held_ahead().passes_over(&facts)))
+        let is_passed_over = known.facts.is_some_and(|facts| self.held_ahead().passes_over(&facts));
+        Ok(match (is_passed_over, known.stale) {
+            (false, _) => AheadOutcome::Held,
+            (true, false) => AheadOutcome::PassedOver(PassedOver(start)),
+            (true, true) if self.holds(id) => AheadOutcome::Held,
+            (true, true) => AheadOutcome::Unsure,
+        })
     }
 
     /// The other instance does not hear from the database; `proof`: when it last did.

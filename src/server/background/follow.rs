@@ -9,7 +9,12 @@ mod pings;
 mod source;
 mod take_in;
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use parking_lot::Mutex;
@@ -72,6 +77,10 @@ pub(crate) struct Follow<'a> {
     wants: Notify,
     /// The tenants that have none of the modules whose tenants are held ahead, and have not changed since.
     passed_over: Mutex<HashSet<TenantId>>,
+    /// Some tenants could be read only as they were, and may have one of the modules by now.
+    is_unsure: AtomicBool,
+    /// The codes that are no module's, as they were logged last.
+    unknown_codes: Mutex<Vec<String>>,
     /// What was received up to there is known.
     position: Mutex<Option<proto::Position>>,
     /// The tenants that have changed, of which it was not sent what has become of them.
@@ -103,6 +112,8 @@ impl<'a> Follow<'a> {
             wanted: Mutex::default(),
             wants: Notify::new(),
             passed_over: Mutex::default(),
+            is_unsure: AtomicBool::new(false),
+            unknown_codes: Mutex::default(),
             position: Mutex::default(),
             awaited: Mutex::default(),
             told: Mutex::default(),
@@ -114,7 +125,7 @@ impl<'a> Follow<'a> {
         self.unlist();
         tokio::select! {
             never = self.follow() => never,
-            never = self.hold_ahead(), if self.source.holds_ahead() => never,
+            never = self.read_ahead(), if self.source.holds_ahead() => never,
         }
     }
 
@@ -222,6 +233,9 @@ impl<'a> Follow<'a> {
             (proto::FeedState::Live, Some(proof), Some(valid_for)) => {
                 cache.trust(proof, sent.at.after(valid_for + SLACK));
                 self.note(FeedMode::Listening, |report| report.proven = Some(sent.at));
+                if self.is_unsure.swap(false, Ordering::Relaxed) {
+                    self.want(Wanted::All);
+                }
                 None
             }
             (proto::FeedState::Off, proof, _) => {

@@ -203,12 +203,12 @@ impl ServerMetrics {
             gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
             Sample {
                 name: "hold_state",
-                help: "1 for how much --hold all has come to: all or some tenants are held, or it is not known which there are (unlisted); used: it is not set",
+                help: "1 for how much --hold all has come to: all or some tenants are held that are to be, or it is not known which there are (unlisted); used: it is not set",
                 value: one_of("state", &Holding::WORDS, holding.word(cache)),
             },
             gauge(
                 "hold_missing_tenants",
-                "Tenants that are not held though --hold all is set, at least; 0 while it is not known which there are",
+                "Tenants that are not held and are to be by --hold all, or may be by --hold-modules, at least; 0 while it is not known which there are",
                 holding.missing(cache).unwrap_or(0),
             ),
         ]

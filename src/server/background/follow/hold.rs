@@ -1,13 +1,16 @@
 //! Holding tenants ahead: every one, or those of some modules.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{
+    collections::HashSet, convert::Infallible, future::ready, sync::atomic::Ordering,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use tokio::time::{sleep, timeout};
 
 use super::Follow;
 use crate::{
-    cache::HeldAhead,
+    cache::{AheadOutcome, FeedState, HeldAhead, PassedOver},
     domain::{ModuleNames, TenantId},
     server::{background::holding::Holding, jittered},
     store::{LoadTenant, StoreError, TenantKey},
@@ -42,6 +45,17 @@ struct Room {
     beyond: usize,
     /// So many that are held ahead had made room for others before.
     evictions: u64,
+}
+
+/// What has become of reading tenants.
+#[derive(Default)]
+struct Reading {
+    /// They could not be read.
+    failed: HashSet<TenantId>,
+    /// They could be read only as they were, and may have one of the modules by now.
+    unsure: HashSet<TenantId>,
+    /// For so many there was no room.
+    left: usize,
 }
 
 /// What is known of the modules whose tenants are held ahead.
@@ -87,11 +101,11 @@ impl Follow<'_> {
     }
 
     /// Reads what is wanted, and never returns.
-    pub(super) async fn hold_ahead(&self) -> Infallible {
+    pub(super) async fn read_ahead(&self) -> Infallible {
         let [shortest, longest] = PAUSES;
         let mut pause = shortest;
         loop {
-            self.wants.notified().await;
+            self.something_is_wanted().await;
             let modules = self.look_for_modules().await;
             let could_be_read = modules != Modules::Unknown && {
                 let wanted = std::mem::take(&mut *self.wanted.lock());
@@ -101,7 +115,26 @@ impl Follow<'_> {
                 self.wants.notify_one();
             }
             sleep(jittered(pause)).await;
-            pause = if could_be_read { shortest } else { (pause * 2).min(longest) };
+            let is_done = could_be_read && modules == Modules::Known;
+            pause = if is_done { shortest } else { (pause * 2).min(longest) };
+        }
+    }
+
+    /// While no changes are received, who was passed over is looked at again as often as what is held is
+    /// read again.
+    async fn something_is_wanted(&self) {
+        let age = self.api.cache.settings().ttl.to_std().unwrap_or(PAUSES[1]);
+        let looks_again = !self.source.hold_modules().is_empty();
+        loop {
+            tokio::select! {
+                () = self.wants.notified() => return,
+                () = sleep(age), if looks_again => {
+                    if self.api.cache.feed() == FeedState::Off {
+                        self.passed_over.lock().clear();
+                        self.want(Wanted::All);
+                    }
+                }
+            }
         }
     }
 
@@ -123,14 +156,20 @@ impl Follow<'_> {
         let names = ModuleNames::new(codes.iter().map(String::as_str), &catalogue);
         let whom = HeldAhead::OfModules(names.into());
         if *cache.held_ahead() != whom {
-            for code in codes.iter().filter(|code| catalogue.module(code).is_none()) {
-                tracing::warn!(%code, "--hold-modules names '{code}', which is no module");
-            }
             cache.hold_ahead(whom);
             self.unlist();
             self.want(Wanted::All);
         }
-        if cache.is_current(&catalogue) { Modules::Known } else { Modules::Outdated }
+        if !cache.is_current(&catalogue) {
+            return Modules::Outdated;
+        }
+        let is_unknown = |code: &&String| catalogue.module(code).is_none();
+        let unknown: Vec<String> = codes.iter().filter(is_unknown).cloned().collect();
+        let told = std::mem::replace(&mut *self.unknown_codes.lock(), unknown.clone());
+        for code in unknown.iter().filter(|code| !told.contains(code)) {
+            tracing::warn!(%code, "--hold-modules names '{code}', which is no module");
+        }
+        Modules::Known
     }
 
     /// Reads what is wanted. What cannot be read is wanted still: then it gives `false`.
@@ -147,16 +186,18 @@ impl Follow<'_> {
                 }
             },
         };
-        let failed = self.read(ids).await;
-        self.note_held(&failed, room);
-        let could_be_read = failed.is_empty();
+        let Reading { failed, unsure, left } = self.read(ids).await;
+        self.is_unsure.fetch_or(!unsure.is_empty(), Ordering::Relaxed);
+        let room = room.map(|room| Room { beyond: room.beyond + left, ..room });
+        self.note_held(failed.iter().chain(&unsure), room);
+        let could_be_read = failed.is_empty() && unsure.is_empty();
         // One that cannot be read is no reason to read the others again.
         self.want(Wanted::Some(failed));
         could_be_read
     }
 
     /// Notes, and logs, how much is held now that tenants were looked through; `room`: all were.
-    fn note_held(&self, failed: &HashSet<TenantId>, room: Option<Room>) {
+    fn note_held<'b>(&self, failed: impl Iterator<Item = &'b TenantId>, room: Option<Room>) {
         if matches!(*self.wanted.lock(), Wanted::All) {
             // There may be others by now.
             return;
@@ -168,7 +209,7 @@ impl Follow<'_> {
             (None, Holding::Listed { beyond, evictions, .. }) => Room { beyond, evictions },
             (None, Holding::Used | Holding::Unlisted) => return,
         };
-        let unread = failed.iter().filter(|id| !cache.holds(**id)).count();
+        let unread = failed.filter(|id| !cache.holds(**id)).count();
         let holding = Holding::Listed { unread, beyond, evictions };
         let is_news = std::mem::replace(&mut report.holding, holding) != holding;
         drop(report);
@@ -204,29 +245,48 @@ impl Follow<'_> {
         Ok((ids, tenants.saturating_sub(capacity)))
     }
 
-    /// Reads tenants, and gives those that could not be read.
-    async fn read(&self, ids: Vec<TenantId>) -> HashSet<TenantId> {
+    /// Reads tenants.
+    async fn read(&self, ids: Vec<TenantId>) -> Reading {
         let cache = &self.api.cache;
-        let failed = stream::iter(ids)
+        let evictions = cache.evictions_ahead();
+        let is_full =
+            || !self.source.hold_modules().is_empty() && cache.evictions_ahead() != evictions;
+        let outcomes = stream::iter(ids)
             .map(async |id| {
-                let epoch = cache.epoch();
-                let is_held = cache.hold(id, self.api.clock.now()).await;
-                is_held.map(|is_held| self.note_read(id, is_held, epoch)).is_err().then_some(id)
+                // Once they make room for each other, reading more of them gains nothing.
+                let outcome =
+                    if is_full() { None } else { Some(cache.hold(id, self.api.clock.now()).await) };
+                (id, outcome)
             })
-            .buffer_unordered(AT_ONCE)
-            .filter_map(async |failed| failed);
-        failed.collect().await
+            .buffer_unordered(AT_ONCE);
+        let mut reading = Reading::default();
+        let note = |(id, outcome)| {
+            match outcome {
+                None => reading.left += 1,
+                Some(Err(_)) => _ = reading.failed.insert(id),
+                Some(Ok(AheadOutcome::Unsure)) => _ = reading.unsure.insert(id),
+                Some(Ok(AheadOutcome::Held)) => _ = self.passed_over.lock().remove(&id),
+                Some(Ok(AheadOutcome::PassedOver(how))) => self.pass_over(id, how),
+            }
+            ready(())
+        };
+        outcomes.for_each(note).await;
+        if reading.left > 0 {
+            let capacity = cache.settings().capacity;
+            tracing::warn!(
+                capacity,
+                "--cache-capacity is {capacity}: there is no room for all tenants of the modules"
+            );
+        }
+        reading
     }
 
-    /// Notes whether a tenant that was read is held ahead. One that has none of the modules and is held
-    /// all the same is looked at again: somebody has asked for it, or it has got one meanwhile; so is one
-    /// that was read before anything may have changed.
-    fn note_read(&self, id: TenantId, is_held: bool, epoch: u32) {
+    /// Notes that a tenant has none of the modules. While no changes are received nobody would say that it
+    /// has got one.
+    fn pass_over(&self, id: TenantId, how: PassedOver) {
         let cache = &self.api.cache;
         let mut passed_over = self.passed_over.lock();
-        if is_held {
-            passed_over.remove(&id);
-        } else if !cache.holds(id) && cache.epoch() == epoch {
+        if cache.feed() != FeedState::Off && cache.still_passes_over(id, how) {
             passed_over.insert(id);
         }
     }

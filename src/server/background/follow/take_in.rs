@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Follow, hold::Wanted};
 use crate::{
-    cache::ChangeOutcome,
+    cache::{ChangeOutcome, FeedState},
     domain::TenantId,
     observability::log_limiter::{LogLimiter, log_limited},
     proto::replication::{FactChanges, FollowOpened, GoneTenant, Position},
@@ -25,10 +25,8 @@ impl Follow<'_> {
         // The position is that after what was missed, which is yet to be taken in.
         let FollowOpened { reset, position: _ } = opened;
         let awaited = std::mem::take(&mut *self.awaited.lock());
-        let now = self.api.clock.now();
         if reset {
-            self.api.cache.reset(now);
-            self.unlist();
+            self.everything_changed();
         }
         for id in awaited {
             // What has become of it was perhaps sent on the stream before, after that had ended here.
@@ -51,10 +49,9 @@ impl Follow<'_> {
         let changes = FactChanges::decode(encoded).map_err(|error| unreadable(&error))?;
         let now = self.api.clock.now();
         let changed = ids(&changes.changed_tenant_ids).ok_or_else(|| unreadable(&"ids"))?;
-        let unread = ids(&changes.unread_tenant_ids).ok_or_else(|| unreadable(&"ids"))?;
+        let mut unread = ids(&changes.unread_tenant_ids).ok_or_else(|| unreadable(&"ids"))?;
         if changes.reset {
-            self.api.cache.reset(now);
-            self.awaited.lock().clear();
+            self.everything_changed();
         }
         let mut news: Vec<_> = changed.iter().copied().map(Change::Tenant).collect();
         news.extend(changes.directory_changed.then_some(Change::Directory));
@@ -65,18 +62,18 @@ impl Follow<'_> {
         for facts in changes.facts {
             let id = facts.tenant.as_ref().and_then(|tenant| Uuid::from_slice(&tenant.id).ok());
             let id = TenantId::from(id.ok_or_else(|| unreadable(&"a tenant without an id"))?);
-            self.receive(wire::facts_of(facts, &mut shared).map_or_else(
-                |error| {
+            match wire::facts_of(facts, &mut shared) {
+                Ok(mut facts) => {
+                    // Read before now, whatever a clock shows there.
+                    facts.as_of = facts.as_of.min(now);
+                    self.receive(ChangeOutcome::Facts(facts));
+                }
+                Err(error) => {
                     static UNREADABLE: LogLimiter = LogLimiter::new();
                     log_limited!(UNREADABLE, warn, tenant = %id, %error, "the upstream sends facts that cannot be read: {error}");
-                    ChangeOutcome::Unread(id)
-                },
-                // Read before now, whatever a clock shows there.
-                |mut facts| {
-                    facts.as_of = facts.as_of.min(now);
-                    ChangeOutcome::Facts(facts)
-                },
-            ));
+                    unread.push(id);
+                }
+            }
         }
         for GoneTenant { id, revision } in changes.gone_tenants {
             let id = Uuid::from_slice(&id).map_err(|error| unreadable(&error))?.into();
@@ -90,10 +87,6 @@ impl Follow<'_> {
         if let Some(position) = changes.position {
             self.reach(position);
         }
-        if changes.reset {
-            self.unlist();
-            self.want(Wanted::All);
-        }
         if changes.catalogue_changed {
             self.modules_changed();
         }
@@ -104,19 +97,32 @@ impl Follow<'_> {
         let mut awaited = self.awaited.lock();
         awaited.extend(changed);
         if awaited.len() > MAX_AWAITED {
-            awaited.clear();
             drop(awaited);
-            self.passed_over.lock().clear();
-            self.api.cache.reset(self.api.clock.now());
+            self.everything_changed();
         }
+    }
+
+    /// Anything may have changed.
+    fn everything_changed(&self) {
+        self.awaited.lock().clear();
+        self.api.cache.reset(self.api.clock.now());
+        self.unlist();
+        self.want(Wanted::All);
     }
 
     fn receive(&self, sent: ChangeOutcome) {
         let id = sent.tenant();
         self.awaited.lock().remove(&id);
-        self.api.cache.receive(sent, self.api.clock.now());
-        // Afterwards: whoever passes it over by what was so before finds it held, or is undone here.
-        self.passed_over.lock().remove(&id);
+        let cache = &self.api.cache;
+        let is_passed_over =
+            matches!(&sent, ChangeOutcome::Facts(facts) if cache.held_ahead().passes_over(facts));
+        cache.receive(sent, self.api.clock.now());
+        let mut passed_over = self.passed_over.lock();
+        if is_passed_over && cache.feed() == FeedState::Live && !cache.holds(id) {
+            passed_over.insert(id);
+        } else {
+            passed_over.remove(&id);
+        }
     }
 }
 
