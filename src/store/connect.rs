@@ -227,7 +227,7 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
     }
     let pool: SqlitePoolOptions = if in_memory {
         // Each connection would be a separate database, which is gone with the connection.
-        pool_options(options).max_connections(1).idle_timeout(None).max_lifetime(None)
+        pool_options(options).max_connections(1)
     } else {
         pool_options(options)
     };
@@ -254,8 +254,12 @@ fn is_locked(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(SQLITE_BUSY))
 }
 
+/// Connections to a file do not age. And sqlx 0.9.0 has a task that closes those that do, which loops for ever
+/// if it counts the idle ones at the moment at which one is given back and taken again.
 fn pool_options(options: &ConnectOptions<'_>) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
+        .idle_timeout(None)
+        .max_lifetime(None)
         .max_connections(options.max_connections)
         .acquire_timeout(options.durations.acquire)
         .test_before_acquire(false)

@@ -28,9 +28,10 @@ impl OwnConnection {
     }
 }
 
-/// Sessions of the driver's own pool that begin with these settings, as those of ours do.
+/// Sessions of the driver's own pool that begin with these settings, as those of ours do, and are closed by
+/// whoever has opened them.
 pub(super) fn beginning_with(options: PgPoolOptions, first: Option<String>) -> PgPoolOptions {
-    options.after_connect(move |connection, _| {
+    options.idle_timeout(None).max_lifetime(None).after_connect(move |connection, _| {
         let first = first.clone();
         Box::pin(async move {
             if let Some(first) = first {

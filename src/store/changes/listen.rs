@@ -104,10 +104,7 @@ async fn begin_to_listen(
     options: PgConnectOptions,
     at_most: Duration,
 ) -> Result<Listener, StoreError> {
-    let pool = beginning_with(PgPoolOptions::new(), all.first())
-        .max_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None);
+    let pool = beginning_with(PgPoolOptions::new(), all.first()).max_connections(1);
     let options = options.application_name("entitlementd feed");
     let pool = pool.acquire_timeout(at_most).connect_lazy_with(options);
     let own = OwnPool { pool, place, all: all.clone() };
