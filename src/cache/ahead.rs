@@ -27,13 +27,15 @@ impl HeldAhead {
         match self {
             Self::Nobody => false,
             Self::Everybody => true,
-            Self::OfModules(names) => has_one_of(facts, names),
+            Self::OfModules(names) => {
+                facts.rows().iter().any(|row| names.contain(row.module.as_str()))
+            }
         }
     }
 
-    /// Is it known to be none of them?
+    /// Is it none of them, and others are?
     pub fn passes_over(&self, facts: &Facts) -> bool {
-        matches!(self, Self::OfModules(names) if !has_one_of(facts, names))
+        matches!(self, Self::OfModules(_)) && !self.includes(facts)
     }
 
     /// To make room, so many tenants are passed over that are spared, and then the next one goes. Where
@@ -47,7 +49,7 @@ impl HeldAhead {
 
     /// Is it one of them, and others are not?
     pub(super) fn prefers(&self, facts: &Facts) -> bool {
-        matches!(self, Self::OfModules(names) if has_one_of(facts, names))
+        matches!(self, Self::OfModules(_)) && self.includes(facts)
     }
 }
 
@@ -65,10 +67,6 @@ pub enum AheadOutcome {
 /// A tenant that is none of those that are held ahead, as it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct PassedOver(pub(super) LoadStart);
-
-fn has_one_of(facts: &Facts, names: &ModuleNames) -> bool {
-    facts.rows().iter().any(|row| names.contain(row.module.as_str()))
-}
 
 impl<L: LoadTenant> Cache<L> {
     /// From now on these are held ahead. Of others, those that are held stay until they make room.
